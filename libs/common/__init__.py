@@ -1,0 +1,1 @@
+"""The contract (facts) and the loops that every service shares."""

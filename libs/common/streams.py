@@ -1,0 +1,136 @@
+"""Every stream and consumer name of the system, in one place.
+
+Services only bind to streams; the bootstrap step creates and updates them (`python -m libs.common.bootstrap`).
+The reasons are measured facts of nats-server 2.15: a stream with schedules cannot have sources, one with
+`discard: new` cannot have schedules, and a copied TTL would make queued mail vanish: hence three streams for work.
+"""
+
+from typing import Any
+
+EVENTS = "MAIL_EVENTS"
+TRACKING = "MAIL_TRACKING"
+CONTENT = "MAIL_CONTENT"
+SECRETS = "MAIL_SECRETS"
+SCHEDULE = "MAIL_SCHEDULE"
+QUEUE = "MAIL_QUEUE"
+
+LOG = (EVENTS, TRACKING)
+"""The streams that hold facts: they are read, copied and verified."""
+
+SETS = ("provider", "domain", "key", "user", "recipient")
+"""Aggregates with one literal subject each: their last facts are the present state."""
+
+LANES = ("high", "normal", "bulk")
+
+MINUTE_NS = 60 * 10**9
+DAY_NS = 24 * 60 * MINUTE_NS
+
+GIB = 2**30
+DEFAULT_LOG_BYTES = 32 * GIB
+DEFAULT_TRACKING_BYTES = 16 * GIB
+DEFAULT_CONTENT_BYTES = 64 * GIB
+
+
+def stream_configs(
+    *,
+    replicas: int = 1,
+    retention_days: int = 45,
+    log_bytes: int = DEFAULT_LOG_BYTES,
+    tracking_bytes: int = DEFAULT_TRACKING_BYTES,
+    content_bytes: int = DEFAULT_CONTENT_BYTES,
+) -> list[dict[str, Any]]:
+    """JetStream API stream configurations, in the order in which they must be made (sources first)."""
+    common: dict[str, Any] = {"storage": "file", "num_replicas": replicas, "allow_direct": True}
+    log = {
+        **common,
+        "retention": "limits",
+        "discard": "new",
+        "deny_purge": True,
+        "duplicate_window": 2 * MINUTE_NS,
+    }
+    return [
+        {**log, "name": EVENTS, "subjects": ["mail.>"], "max_bytes": log_bytes},
+        {**log, "name": TRACKING, "subjects": ["track.>"], "max_bytes": tracking_bytes},
+        {
+            **common,
+            "name": CONTENT,
+            "subjects": ["content.*"],
+            "retention": "limits",
+            "discard": "new",
+            "max_bytes": content_bytes,
+            "max_age": retention_days * DAY_NS,
+            "duplicate_window": 2 * MINUTE_NS,
+        },
+        {
+            **common,
+            "name": SECRETS,
+            "subjects": ["secret.*.*.*"],
+            "retention": "limits",
+            "discard": "old",
+            "max_msgs_per_subject": 1,
+            "duplicate_window": 2 * MINUTE_NS,
+        },
+        {
+            **common,
+            "name": SCHEDULE,
+            "subjects": ["schedule.at.*", "schedule.due.*.*"],
+            "retention": "limits",
+            "discard": "old",
+            "allow_msg_schedules": True,
+            "allow_msg_ttl": True,
+            "duplicate_window": 2 * MINUTE_NS,
+        },
+        {
+            **common,
+            "name": QUEUE,
+            "retention": "workqueue",
+            "discard": "old",
+            "sources": [
+                {
+                    "name": EVENTS,
+                    "subject_transforms": [
+                        {
+                            "src": "mail.email.*.accepted.*.*",
+                            "dest": "queue.ready.{{wildcard(2)}}.{{wildcard(3)}}",
+                        }
+                    ],
+                },
+                {
+                    "name": SCHEDULE,
+                    "subject_transforms": [
+                        {"src": "schedule.due.*.*", "dest": "queue.ready.{{wildcard(1)}}.{{wildcard(2)}}"}
+                    ],
+                },
+            ],
+        },
+    ]
+
+
+def queue_consumer(provider_id: int, lane: str) -> str:
+    """The durable name of a provider's consumer on the queue, for one lane."""
+    return f"p{provider_id}-{lane}"
+
+
+def queue_subject(provider_id: int, lane: str) -> str:
+    """The subject of attempts that are due for a provider and lane."""
+    return f"queue.ready.{provider_id}.{lane}"
+
+
+def content_subject(shard: str) -> str:
+    """Where the bodies of a shard's emails are published; they are addressed by sequence."""
+    return f"content.{shard}"
+
+
+def secret_subject(kind: str, owner: int, version: str) -> str:
+    """One encrypted secret. `kind` is `provider` or `user`."""
+    return f"secret.{kind}.{owner}.{version}"
+
+
+def schedule_subject(email_id: object) -> str:
+    """The one pending schedule of an email: a later one replaces it."""
+    return f"schedule.at.{email_id}"
+
+
+def due_subject(provider_id: int, lane: str) -> str:
+    """What a schedule becomes when its time has come; the queue sources it."""
+    return f"schedule.due.{provider_id}.{lane}"

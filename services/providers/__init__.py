@@ -1,0 +1,1 @@
+"""Providers, their encrypted credentials, sending domains."""
