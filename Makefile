@@ -1,0 +1,111 @@
+# Everything a person or a machine asks of this project: `make help` lists it.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+TEMPS_HOME ?= .local
+export TEMPS_HOME
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.locks-installed
+SERVICES := gateway providers sender tracking analytics
+# Interpreters and packages come from this machine and the locks, never from somewhere uv finds by itself.
+export UV_PYTHON_DOWNLOADS := never
+# GNU make 3.81 (macOS) has no --output-sync: the lines then mix, the outcome is the same.
+TOGETHER := --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status stop start logs reset demo rebuild verify-log setup lock fmt check test ci bench \
+        check-format check-lint check-types check-imports check-addresses check-tests
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+# -- the system on this machine ---------------------------------------------------------------------------------
+
+up: $(READY) ## start everything here (TEMPS_PORT=8080 TEMPS_HOME=.local); Ctrl-C stops it
+	@exec $(BIN)/python -m deploy.local up
+
+down: $(READY) ## stop it from another terminal
+	@exec $(BIN)/python -m deploy.local down
+
+status: $(READY) ## what runs, what is held, what waits
+	@exec $(BIN)/python -m deploy.local status
+
+stop: $(READY) ## hold one part down: make stop SERVICE=postgres
+	@exec $(BIN)/python -m deploy.local stop $(SERVICE)
+
+start: $(READY) ## let a held part run again: make start SERVICE=postgres
+	@exec $(BIN)/python -m deploy.local start $(SERVICE)
+
+logs: $(READY) ## follow the logs, of all or of one: make logs SERVICE=sender
+	@exec $(BIN)/python -m deploy.local logs $(SERVICE)
+
+reset: $(READY) ## forget every email, key and setting of TEMPS_HOME (asks first)
+	@exec $(BIN)/python -m deploy.local reset
+
+demo: $(READY) ## 200 tracked emails through the running system, with what came of them
+	@exec $(BIN)/python -m deploy.local.demo
+
+rebuild: $(READY) ## read models anew from the facts: make rebuild NAME=stats (or all)
+	@exec $(BIN)/python -m deploy.local run analytics rebuild $(or $(NAME),$(error say which: make rebuild NAME=all))
+
+verify-log: $(READY) ## compare the log with its copy in Postgres
+	@exec $(BIN)/python -m deploy.local run analytics verify-log
+
+# -- setting up --------------------------------------------------------------------------------------------------
+
+setup: $(READY) ## the .venv, from the locks (the other commands do it by themselves)
+
+$(READY): locks/uv.txt locks/dev.txt
+	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh deploy/local/setup.sh
+	@touch $@
+
+lock: ## resolve anew and write locks/*.txt (hashes, no addresses)
+	@test -x $(BIN)/uv || $(MAKE) --no-print-directory setup
+	$(BIN)/uv lock
+	$(BIN)/uv export --quiet --frozen --all-packages --no-emit-workspace --format requirements-txt -o locks/dev.txt
+	$(BIN)/uv export --quiet --frozen --only-group uv --no-emit-workspace --format requirements-txt -o locks/uv.txt
+	for service in $(SERVICES); do \
+	  $(BIN)/uv export --quiet --frozen --package temps-$$service --no-dev --no-emit-workspace \
+	    --format requirements-txt -o locks/$$service.txt || exit 1; \
+	done
+	@$(MAKE) --no-print-directory check-addresses
+
+# -- checking ----------------------------------------------------------------------------------------------------
+
+fmt: $(READY) ## format, and mend what a linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+check: $(READY) ## format, lint, types, imports, addresses, unit and contract tests: under half a minute
+	@$(MAKE) $(TOGETHER) check-tests check-types check-imports check-format check-lint check-addresses
+
+check-format: $(READY)
+	@$(BIN)/ruff format --check --quiet . && echo 'format: fine'
+
+check-lint: $(READY)
+	@$(BIN)/ruff check --quiet . && echo 'lint: fine'
+
+check-types: $(READY)
+	@$(BIN)/mypy
+
+check-imports: $(READY)
+	@$(BIN)/lint-imports --no-logo
+
+# A lock has hashes and no address; no tracked file says where a registry lives (a fresh machine knows its own).
+check-addresses:
+	@! grep -nE '://|--(extra-)?index-url|--find-links' locks/*.txt
+	@! git grep -nIE '://[^ ]*(py[p]i|python[h]osted|npm[j]s|registry\.)|--(extra-)?index-ur[l]|--find-link[s]' -- ':!Makefile'
+	@echo 'addresses: none'
+
+check-tests: $(READY)
+	@$(BIN)/python -m pytest -q -n 2 $(wildcard tests/unit tests/contract)
+
+test: $(READY) ## every test but the benchmarks: make test ARGS='-k retry -x'
+	@$(BIN)/python -m pytest --ignore=tests/bench $(ARGS)
+
+ci: test ## what the build machine runs
+
+bench: $(READY) ## the figures, each beside its ceiling on this machine
+	@$(BIN)/python -m tests.bench $(ARGS)

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Makes .venv from the locks: the one thing that must work before anything of ours can run, so it needs only
+# sh and a python3. Called by make when a lock is newer than the last run.
+set -eu
+PYTHON=${PYTHON:-python3} VENV=${VENV:-.venv}
+
+stop() { printf '%s\n' "$@" >&2; exit 1; }
+
+command -v "$PYTHON" >/dev/null 2>&1 ||
+  stop "There is no $PYTHON here. This needs Python 3.11 or newer; another one: make PYTHON=/path/to/python3 …"
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  stop "$PYTHON is $("$PYTHON" -V 2>&1), but this needs Python 3.11 or newer. Another one: make PYTHON=python3.12 …"
+"$PYTHON" -c 'import venv, ensurepip' 2>/dev/null ||
+  stop "$PYTHON lacks venv or pip (on Debian and Ubuntu: apt-get install python3-venv python3-pip)."
+
+# A venv that was moved, or whose Python is gone, is made anew.
+if ! "$VENV/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  echo "setup: making $VENV with $("$PYTHON" -V 2>&1)"
+  rm -rf "$VENV"
+  "$PYTHON" -m venv "$VENV"
+fi
+echo "setup: installing uv (locks/uv.txt)"
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/uv.txt
+echo "setup: installing what the locks name (locks/dev.txt); the first time this takes a minute"
+"$VENV/bin/uv" pip sync --quiet --python "$VENV/bin/python" --require-hashes locks/dev.txt
