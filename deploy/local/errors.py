@@ -1,0 +1,5 @@
+"""What the person at the terminal can act on: printed as it is, without a traceback."""
+
+
+class LocalError(Exception):
+    """Something about this machine or this home that stops the command; its text says what to do."""

@@ -1,0 +1,58 @@
+"""Fixtures that every kind of test may ask for; servers start only when a test asks (tests/backing.py)."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.servers import NatsAddress
+from tests import backing
+from tests.backing import Database, PostgresServer
+
+
+def pytest_report_header() -> str:
+    return f"servers: {backing.origins()}"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """`async def test_…` runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsAddress]:
+    """One NATS for the session (each xdist worker has its own); tests mostly want `clean_nats`."""
+    if backing.NATS_URL in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.exit(
+            f"{backing.NATS_URL} names one server, and tests wipe it: run them without -n", returncode=4
+        )
+    with backing.nats_server(tmp_path_factory.mktemp("nats")) as address:
+        yield address
+
+
+@pytest.fixture
+def clean_nats(nats_server: NatsAddress) -> NatsAddress:
+    """A NATS without any stream."""
+    asyncio.run(backing.delete_streams(nats_server.url))
+    return nats_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One Postgres for the session; tests mostly want `database`."""
+    with backing.postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """An empty database of the test's own, with the roles and privileges of production."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    with backing.new_database(postgres_server, f"t_{worker}_{os.getpid()}_{next(_numbers)}") as fresh:
+        yield fresh
