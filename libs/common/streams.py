@@ -25,21 +25,21 @@ LANES = ("high", "normal", "bulk")
 MINUTE_NS = 60 * 10**9
 DAY_NS = 24 * 60 * MINUTE_NS
 
-GIB = 2**30
-DEFAULT_LOG_BYTES = 32 * GIB
-DEFAULT_TRACKING_BYTES = 16 * GIB
-DEFAULT_CONTENT_BYTES = 64 * GIB
+DEFAULT_STORE_BYTES = 20 * 2**30
+"""What the limited streams may take together; `max_bytes` is reserved, so it must be less than the server's limit."""
+LOG_SHARE, TRACKING_SHARE, CONTENT_SHARE = 0.35, 0.15, 0.5
 
 
 def stream_configs(
     *,
     replicas: int = 1,
     retention_days: int = 45,
-    log_bytes: int = DEFAULT_LOG_BYTES,
-    tracking_bytes: int = DEFAULT_TRACKING_BYTES,
-    content_bytes: int = DEFAULT_CONTENT_BYTES,
+    store_bytes: int = DEFAULT_STORE_BYTES,
 ) -> list[dict[str, Any]]:
-    """JetStream API stream configurations, in the order in which they must be made (sources first)."""
+    """JetStream API stream configurations, in the order in which they must be made (sources first).
+
+    `retention_days` 0 keeps content for ever; `store_bytes` is shared out between log, tracking and content.
+    """
     common: dict[str, Any] = {"storage": "file", "num_replicas": replicas, "allow_direct": True}
     log = {
         **common,
@@ -49,15 +49,15 @@ def stream_configs(
         "duplicate_window": 2 * MINUTE_NS,
     }
     return [
-        {**log, "name": EVENTS, "subjects": ["mail.>"], "max_bytes": log_bytes},
-        {**log, "name": TRACKING, "subjects": ["track.>"], "max_bytes": tracking_bytes},
+        {**log, "name": EVENTS, "subjects": ["mail.>"], "max_bytes": int(store_bytes * LOG_SHARE)},
+        {**log, "name": TRACKING, "subjects": ["track.>"], "max_bytes": int(store_bytes * TRACKING_SHARE)},
         {
             **common,
             "name": CONTENT,
             "subjects": ["content.*"],
             "retention": "limits",
             "discard": "new",
-            "max_bytes": content_bytes,
+            "max_bytes": int(store_bytes * CONTENT_SHARE),
             "max_age": retention_days * DAY_NS,
             "duplicate_window": 2 * MINUTE_NS,
         },

@@ -1,0 +1,101 @@
+"""One email's facts, straight from the log: for click targets, redelivery checks and read-your-write.
+
+A batched direct get by the email's shard from the time in its UUIDv7 on, filtered by id: no index, no database.
+"""
+
+import time
+from collections import OrderedDict
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from libs.common.bus import Bus, BusError
+from libs.common.errors import UnavailableError
+from libs.common.events import Envelope, decode, uuid7_time
+from libs.common.events.email import shard_of
+from libs.common.streams import EVENTS
+
+_BEFORE = timedelta(seconds=2)
+"""Clocks of the id's maker and of the log may differ by this much."""
+_COMMIT_WITHIN = timedelta(seconds=120)
+"""An accepted fact is in the log at most this long after its id was made."""
+_MISS_SECONDS = 5.0
+_HITS = 50_000
+
+
+async def facts_of(
+    bus: Bus,
+    email_id: UUID,
+    *,
+    events: str = ">",
+    since: datetime | int | None = None,
+    until: datetime | None = None,
+    stream: str = EVENTS,
+) -> list[Envelope]:
+    """The facts of an email in log order.
+
+    `events` narrows the subject (`accepted.>`), `since` is a time or a sequence (default: the id's own time less two
+    seconds, for other versions the beginning), `until` ends the read. Raises BusError when the log cannot be read.
+    """
+    prefix = "mail.email" if stream == EVENTS else "track"
+    subject = f"{prefix}.{shard_of(email_id)}.{events}"
+    start_time = since if isinstance(since, datetime) else None
+    start_sequence = since if isinstance(since, int) else None
+    if since is None and (made := uuid7_time(email_id)) is not None:
+        start_time = datetime.fromtimestamp(made, UTC) - _BEFORE
+    end = until.timestamp() if until is not None else None
+    wanted, needle = f"email/{email_id}", str(email_id).encode()
+    found: list[Envelope] = []
+    async for message in bus.direct_batch(stream, subject, start_sequence=start_sequence, start_time=start_time):
+        if end is not None and message.time > end:
+            break
+        if needle not in message.data:
+            continue
+        envelope = decode(message.data, log_subject=message.subject, stream=stream, sequence=message.sequence)
+        if envelope.subject == wanted:
+            found.append(envelope)
+    return found
+
+
+class AcceptedLookup:
+    """The fact that began an email, by id, remembered: hits in an LRU, misses for five seconds."""
+
+    def __init__(self, bus: Bus, *, hits: int = _HITS) -> None:
+        """`hits` bounds the memory: one entry is one fact."""
+        self._bus, self._limit = bus, hits
+        self._hits: OrderedDict[UUID, Envelope] = OrderedDict()
+        self._misses: OrderedDict[UUID, float] = OrderedDict()
+
+    def cached(self, email_id: UUID) -> Envelope | None:
+        """What is remembered, without a read."""
+        envelope = self._hits.get(email_id)
+        if envelope is not None:
+            self._hits.move_to_end(email_id)
+        return envelope
+
+    async def get(self, email_id: UUID) -> Envelope | None:
+        """The accepted or captured fact, or None for an unknown id. Raises UnavailableError when NATS is away."""
+        envelope = self.cached(email_id)
+        if envelope is not None:
+            return envelope
+        made = uuid7_time(email_id)
+        if made is None or made > time.time() + _BEFORE.total_seconds():
+            return None
+        if self._misses.get(email_id, 0.0) > time.monotonic():
+            return None
+        until = datetime.fromtimestamp(made, UTC) + _COMMIT_WITHIN
+        try:
+            for events in ("accepted.>", "captured"):
+                for envelope in await facts_of(self._bus, email_id, events=events, until=until):
+                    self._remember(email_id, envelope)
+                    return envelope
+        except BusError as error:
+            raise UnavailableError("the log cannot be read") from error
+        self._misses[email_id] = time.monotonic() + _MISS_SECONDS
+        while len(self._misses) > self._limit:
+            self._misses.popitem(last=False)
+        return None
+
+    def _remember(self, email_id: UUID, envelope: Envelope) -> None:
+        self._hits[email_id] = envelope
+        while len(self._hits) > self._limit:
+            self._hits.popitem(last=False)

@@ -1,0 +1,134 @@
+"""What a relay's reply means for us: its words to ours, in two tables, first match wins.
+
+Basic codes: RFC 5321 section 4.2; enhanced codes: RFC 3463. The enhanced code says more about the reason, the
+basic code's class alone decides whether to try again; where the classes disagree, the refusal is temporary.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from libs.common.relay.port import RecipientReply, Trouble, Verdict
+
+Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "dot"]
+
+_TEXT_LIMIT = 512
+_OPENING = frozenset[Stage]({"connect", "ehlo"})
+_TRANSACTION = frozenset[Stage]({"mail", "rcpt", "data", "dot"})
+_BEFORE_DOT = frozenset[Stage]({"connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data"})
+_ANYWHERE = _BEFORE_DOT | _TRANSACTION
+
+# RFC 2034 section 4: the enhanced code is the first word of the text. IronPort writes `#5.1.0` (seen 2023).
+_ENHANCED = re.compile(r"#?([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+# SES: "454 Throttling failure: Maximum sending rate exceeded" and "… Daily message quota exceeded".
+_THROTTLING = re.compile(r"throttl|sending rate exceeded|message quota exceeded", re.IGNORECASE)
+# Control characters, line separators and the marks that turn text around are not for consoles or logs.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """A reply that speaks of the provider. Codes are inclusive bounds."""
+
+    first: int
+    last: int
+    stages: frozenset[Stage]
+    kind: Literal["connection", "configuration", "throttled"]
+    words: re.Pattern[str] | None = None
+
+
+_PROVIDER = (
+    # RFC 5321 section 3.8: 421 may come at any time and closes the channel. After the dot it is an answer.
+    _About(421, 421, _BEFORE_DOT, "connection"),
+    # RFC 4954 section 6: authentication required, too weak, rejected, needs encryption.
+    _About(530, 530, _ANYWHERE, "configuration"),
+    _About(534, 535, _ANYWHERE, "configuration"),
+    _About(538, 538, _ANYWHERE, "configuration"),
+    # RFC 3207 section 4: TLS not available.
+    _About(454, 454, frozenset({"starttls"}), "configuration"),
+    _About(454, 454, _TRANSACTION, "throttled", _THROTTLING),
+    # RFC 4954 section 6: a password transition is needed.
+    _About(432, 432, frozenset({"auth"}), "configuration"),
+    # RFC 4954 section 6: 454 in answer to AUTH is the server's own, temporary failure.
+    _About(400, 499, frozenset({"starttls", "auth"}), "connection"),
+    _About(500, 599, frozenset({"starttls", "auth"}), "configuration"),
+    # RFC 7504: 554 or 521 instead of a greeting is the host's refusal to speak with us, not with a recipient.
+    _About(400, 599, _OPENING, "connection"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """A reply that speaks of a recipient or the message. `details`: the enhanced code without its class."""
+
+    verdict: Verdict
+    first: int
+    last: int
+    stages: frozenset[Stage] = _ANYWHERE
+    details: frozenset[str] | None = None
+    but: frozenset[str] = frozenset()
+
+
+_RCPT = frozenset[Stage]({"rcpt"})
+_RECIPIENT = (
+    # RFC 5321 section 6.1: from its 2yz on the relay is responsible, whatever the text says.
+    _Means("accepted", 200, 299),
+    _Means("deferred", 400, 499),
+    # RFC 5321 section 4.5.3.1.10: too many recipients, once written as 552, means "in another transaction".
+    _Means("deferred", 552, 552, _RCPT, details=frozenset({"5.3"})),
+    # API.md, Emails: what makes a bounce. x.1.7 and x.1.8 are about the sender (RFC 3463 section 3.2).
+    _Means("bounced", 500, 599, _RCPT, details=frozenset({"1.1", "1.2", "1.3", "1.6", "1.10"})),
+    _Means("bounced", 551, 551, _RCPT, but=frozenset({"1.7", "1.8"})),
+    _Means("bounced", 553, 553, _RCPT, but=frozenset({"1.7", "1.8"})),
+    _Means("failed", 500, 599),
+)
+
+
+def enhanced_status(text: str) -> str | None:
+    """The enhanced code a reply begins with, for instance `5.1.1`; None when there is none."""
+    found = _ENHANCED.match(text)
+    return found.group(1) if found else None
+
+
+def disagree(code: int, enhanced: str | None) -> bool:
+    """A refusal whose two codes name different classes: one of them is a mistake, so it is not final."""
+    return enhanced is not None and code >= 400 and code // 100 != int(enhanced[0])
+
+
+def verdict(stage: Stage, code: int, enhanced: str | None) -> Verdict:
+    """What a 2yz, 4yz or 5yz reply at `stage` means for the recipients it concerns."""
+    if disagree(code, enhanced):
+        return "deferred"
+    detail = enhanced[2:] if enhanced else ""
+    for row in _RECIPIENT:
+        fits = row.first <= code <= row.last and stage in row.stages and detail not in row.but
+        if fits and (row.details is None or detail in row.details):
+            return row.verdict
+    raise ValueError(f"{code} is no answer to a recipient")
+
+
+def recipient_reply(address: str, stage: Stage, code: int, text: str) -> RecipientReply:
+    """The same, as the port says it; `text` must be clean."""
+    enhanced = enhanced_status(text)
+    return RecipientReply(address, verdict(stage, code, enhanced), code, enhanced, text)
+
+
+def provider_trouble(stage: Stage, code: int, text: str) -> Trouble | None:
+    """The trouble a reply at `stage` speaks of; None when it is about recipients. `text` must be clean."""
+    if code < 400:
+        return None
+    for row in _PROVIDER:
+        fits = row.first <= code <= row.last and stage in row.stages
+        if fits and (row.words is None or row.words.search(text)):
+            return Trouble(row.kind, text, code, enhanced_status(text))
+    return None
+
+
+def clean(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Words from outside made fit to show: no control characters, no credential of ours, 512 characters."""
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, "***")
+    if not text.isprintable():
+        text = _UNPRINTABLE.sub(" ", text)
+    return text[:_TEXT_LIMIT].strip()

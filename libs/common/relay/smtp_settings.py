@@ -1,0 +1,53 @@
+"""What an SMTP relay is told by its owner, and the patience we have with it."""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. RFC 5321 section 4.5.3.2, but for `connect`, `quit` and `check` (a person is waiting)."""
+
+    connect: float = 30
+    banner: float = 300
+    command: float = 300
+    """EHLO, STARTTLS with its handshake, AUTH, MAIL, RCPT, RSET."""
+    data: float = 120
+    block: float = 180
+    final_dot: float = 600
+    quit: float = 5
+    check: float = 10
+    """The whole of `check_credentials`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings:
+    """Where the relay is and how to speak with it. Neither `repr` nor `str` shows the credentials."""
+
+    host: str
+    port: int
+    username: str | None = field(default=None, repr=False)
+    password: SecretStr | None = field(default=None, repr=False)
+    encryption: Literal["starttls", "tls", "none"] = "starttls"
+    accept_invalid_certs: bool = False
+    max_connections: int = 10
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    helo_name: str | None = None
+    """Our name in EHLO; None is the address literal of our end (RFC 5321 section 4.1.4)."""
+    ca_file: str | None = None
+    """A PEM bundle trusted beside the system's, for relays with a certificate of a private authority."""
+    messages_per_connection: int = 100
+    idle_seconds: float = 45
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every way in which the credentials travel, so that a relay's echo of them can be struck out."""
+        if not self.username:
+            return ()
+        user, password = self.username, self.password.get_secret_value() if self.password else ""
+        plain = f"\0{user}\0{password}"
+        shown = (password, user)
+        coded = (base64.b64encode(text.encode()).decode() for text in (plain, password, user))
+        return tuple(text for text in (*coded, *shown) if text)
