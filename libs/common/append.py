@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from libs.common.bus import (
     Bus,
@@ -20,7 +21,6 @@ from libs.common.bus import (
     StreamFullError,
     WrongSequenceError,
 )
-from libs.common.consume import View
 from libs.common.errors import LogFullError, OutcomeUnknownError, UnavailableError
 from libs.common.events import Envelope
 from libs.common.streams import EVENTS, TRACKING
@@ -37,9 +37,21 @@ class Expected:
     subject: str
 
 
-async def append(
-    bus: Bus, envelope: Envelope, *, expected: Expected | None = None, patience: float = 5.0
-) -> Envelope:
+class SetView(Protocol):
+    """What `append_to_set` needs of a view in memory (`libs.common.consume.View`)."""
+
+    set_name: str
+    subject: str
+    position: int
+
+    async def refresh(self) -> bool:
+        """Catch up with the set's last fact."""
+
+    async def wait_for(self, sequence: int) -> bool:
+        """Wait until the fact at `sequence` has been applied."""
+
+
+async def append(bus: Bus, envelope: Envelope, *, expected: Expected | None = None, patience: float = 5.0) -> Envelope:
     """Append a fact; the same with its stream and sequence. Errors as of `publish_durably`."""
     sequence = await publish_durably(
         bus,
@@ -53,7 +65,7 @@ async def append(
     return replace(envelope, stream=stream, sequence=sequence)
 
 
-async def publish_durably(
+async def publish_durably(  # noqa: C901 - the rule has this many cases; they are read best together
     bus: Bus,
     subject: str,
     payload: bytes,
@@ -98,9 +110,7 @@ async def publish_durably(
     raise UnavailableError("JetStream is away")
 
 
-async def append_to_set(
-    bus: Bus, view: View, decide: Callable[[], Envelope], *, tries: int = 8
-) -> Envelope:
+async def append_to_set(bus: Bus, view: SetView, decide: Callable[[], Envelope], *, tries: int = 8) -> Envelope:
     """Append to a set of aggregates (`mail.<set>.*`) under optimistic concurrency over the whole set.
 
     `decide` makes the fact from the view's present state, or refuses by raising; after a lost race the view is

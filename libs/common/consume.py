@@ -97,7 +97,12 @@ class OrderedReader:
     def _in_order(self, messages: list[Message]) -> bool:
         for message in messages:
             if message.consumer_sequence != self._expected:
-                log.warning("%s: expected delivery %d, got %d", self._stream, self._expected, message.consumer_sequence)
+                log.warning(
+                    "%s: expected delivery %d, got %d",
+                    self._stream,
+                    self._expected,
+                    message.consumer_sequence,
+                )
                 self._puller = None
                 return False
             self._expected += 1
@@ -143,7 +148,7 @@ class View:
             await self._follow(reader)
             log.error("the log ends before what this view of %s has seen: reading it anew", self.set_name)
 
-    async def wait_for(self, sequence: int, timeout: float = 2.0) -> bool:  # noqa: ASYNC109 - a bound, part of the contract
+    async def wait_for(self, sequence: int, timeout: float = 2.0) -> bool:
         """Wait until the fact at `sequence` has been applied."""
         if self.position >= sequence:
             return True
@@ -154,7 +159,7 @@ class View:
             return False
         return True
 
-    async def refresh(self, timeout: float = 2.0) -> bool:  # noqa: ASYNC109 - as above
+    async def refresh(self, timeout: float = 2.0) -> bool:
         """Catch up with the set's last fact; False when that cannot be known or took too long.
 
         For negative answers: "there is no such key" must not be said while its fact is on its way here.

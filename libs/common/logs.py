@@ -11,8 +11,6 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 class _Line(logging.Formatter):
     """`2026-01-31T12:00:00.000Z level logger [request] message`."""
 
-    converter = time.gmtime
-
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
         del datefmt
         return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"

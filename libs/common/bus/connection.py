@@ -24,7 +24,7 @@ from libs.common.bus.errors import (
     RefusedError,
     refusal,
 )
-from libs.common.bus.message import Message, parse_time, stored
+from libs.common.bus.message import Message, stored
 from libs.common.bus.pull import Puller
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,12 @@ class Bus:
         return PubAck(answer["stream"], answer["seq"], answer.get("duplicate", False))
 
     async def request(
-        self, subject: str, payload: bytes = b"", *, headers: Mapping[str, str] | None = None, timeout: float = 2.0
+        self,
+        subject: str,
+        payload: bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 2.0,
     ) -> Message:
         """Ask and be answered. Raises NotConnectedError, NoStreamError (nobody listens), PublishUnknownError."""
         reply = await self._ask(subject, payload, headers, timeout)
@@ -210,7 +215,7 @@ class Bus:
         try:
             await self.api(f"CONSUMER.DELETE.{stream}.{name}")
         except RefusedError as error:
-            if error.code != 404:  # noqa: PLR2004 - HTTP's own number
+            if error.code != 404:
                 raise
 
     def puller(self, stream: str, consumer: str) -> Puller:
@@ -242,7 +247,7 @@ class Bus:
             return False
         return True
 
-    async def subscribe(self, subject: str, handler: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - nats-py's own
+    async def subscribe(self, subject: str, handler: Callable[[Any], Any]) -> Any:
         """A core subscription for the puller; the handler is a coroutine function."""
         if not self.connected:
             raise NotConnectedError(subject)
@@ -263,7 +268,7 @@ class Bus:
                     name=self._name,
                     allow_reconnect=True,
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=_CONNECT_PAUSE,
+                    reconnect_time_wait=_CONNECT_PAUSE,  # type: ignore[arg-type]  # it sleeps that long, any number will do
                     connect_timeout=2,
                     ping_interval=_PING_SECONDS,
                     max_outstanding_pings=2,
@@ -275,8 +280,8 @@ class Bus:
                 inbox = self._client.new_inbox()
                 await self._client.subscribe(f"{inbox}.*", cb=self._on_reply)
                 await self._client.flush(2)
-            except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
-                log.warning("NATS is away: %s", error or type(error).__name__)
+            except (TimeoutError, nats.errors.Error, OSError) as error:
+                log.warning("NATS is away: %s", _said(error))
                 await asyncio.sleep(_CONNECT_PAUSE)
                 self._client = Client()
                 continue
@@ -295,7 +300,7 @@ class Bus:
         # Permission violations show only here: the publish itself just times out.
         self.errors += 1
         if not self._closing:
-            log.warning("NATS: %s", error or type(error).__name__)
+            log.warning("NATS: %s", _said(error))
 
     async def _on_disconnect(self) -> None:
         if not self._closing:
@@ -308,12 +313,12 @@ class Bus:
     async def _on_reconnect(self) -> None:
         self._announce()
 
-    async def _on_reply(self, raw: Any) -> None:  # noqa: ANN401 - nats-py's Msg
+    async def _on_reply(self, raw: Any) -> None:
         future = self._waiting.pop(raw.subject.rpartition(".")[2], None)
         if future is not None and not future.done():
             future.set_result(raw)
 
-    async def _ask(self, subject: str, payload: bytes, headers: Mapping[str, str] | None, timeout: float) -> Any:  # noqa: ANN401, ASYNC109
+    async def _ask(self, subject: str, payload: bytes, headers: Mapping[str, str] | None, timeout: float) -> Any:
         if not self.connected:
             raise NotConnectedError(subject)
         self._tokens += 1
@@ -328,7 +333,7 @@ class Bus:
             )
             return await future
         except (nats.errors.Error, OSError) as error:
-            raise PublishUnknownError(f"{subject}: {error or type(error).__name__}") from error
+            raise PublishUnknownError(f"{subject}: {_said(error)}") from error
         finally:
             timer.cancel()
             self._waiting.pop(token, None)
@@ -351,7 +356,7 @@ class Bus:
             while True:
                 try:
                     raw = await asyncio.wait_for(queue.get(), 5.0)
-                except asyncio.TimeoutError as error:
+                except TimeoutError as error:
                     raise PublishUnknownError(f"{stream}: the read was not answered") from error
                 status = (raw.headers or {}).get("Status")
                 if status == _NO_RESPONDERS:
@@ -364,9 +369,10 @@ class Bus:
                 await subscription.unsubscribe()
 
 
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
 def _expire(future: asyncio.Future[Any], subject: str) -> None:
     if not future.done():
         future.set_exception(PublishUnknownError(f"{subject}: no answer in time"))
-
-
-__all__ = ["Bus", "PubAck", "StreamState", "parse_time"]

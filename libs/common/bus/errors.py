@@ -56,11 +56,5 @@ _FULL = frozenset({10077, 10047, 10023, 10028, 10054})
 def refusal(error: dict[str, object]) -> RefusedError:
     """The exception for a JetStream API error object."""
     code, err_code = int(str(error.get("code", 0))), int(str(error.get("err_code", 0)))
-    kind = (
-        WrongSequenceError
-        if err_code in _WRONG_SEQUENCE
-        else StreamFullError
-        if err_code in _FULL
-        else RefusedError
-    )
+    kind = WrongSequenceError if err_code in _WRONG_SEQUENCE else StreamFullError if err_code in _FULL else RefusedError
     return kind(code, err_code, str(error.get("description", "")))

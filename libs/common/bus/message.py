@@ -30,7 +30,7 @@ class Message:
 _V1_TOKENS = 9
 
 
-def delivered(raw: Any) -> Message:  # noqa: ANN401 - nats-py's Msg, whose type must not leave the door
+def delivered(raw: Any) -> Message:
     """From a consumer's delivery: `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>`.
 
     Servers from 2.14 on may put two tokens (domain and account hash) before the stream's name.
@@ -52,7 +52,7 @@ def delivered(raw: Any) -> Message:  # noqa: ANN401 - nats-py's Msg, whose type 
     )
 
 
-def stored(raw: Any) -> Message:  # noqa: ANN401 - as above
+def stored(raw: Any) -> Message:
     """From a direct get (ADR-31): everything is in headers."""
     headers = raw.headers or _NO_HEADERS
     return Message(

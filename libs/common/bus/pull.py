@@ -118,7 +118,7 @@ class Puller:
         # The reply's last token is the batch: a status tells how many of it will not come.
         await self._bus.send(self._subject, orjson.dumps(body), reply=f"{self._inbox}.{missing}")
 
-    async def _on_message(self, raw: Any) -> None:  # noqa: ANN401 - nats-py's Msg
+    async def _on_message(self, raw: Any) -> None:
         if raw.headers is not None and not raw.reply and "Status" in raw.headers:
             self._on_status(raw)
         else:
@@ -126,7 +126,7 @@ class Puller:
             self._outstanding -= 1
         self._arrived.set()
 
-    def _on_status(self, raw: Any) -> None:  # noqa: ANN401 - nats-py's Msg
+    def _on_status(self, raw: Any) -> None:
         status, description = raw.headers["Status"], raw.headers.get("Description", "")
         asked = int(raw.subject.rpartition(".")[2])
         missing = int(raw.headers.get("Nats-Pending-Messages", asked))

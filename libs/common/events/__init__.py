@@ -1,6 +1,15 @@
 """The dictionary of this domain: every fact there is, and the envelope around it."""
 
-from libs.common.events.envelope import Actor, Envelope, Fact, decode, new_envelope, timestamp, uuid7, uuid7_time
+from libs.common.events.envelope import (
+    Actor,
+    Envelope,
+    Fact,
+    decode,
+    new_envelope,
+    timestamp,
+    uuid7,
+    uuid7_time,
+)
 from libs.common.events.registry import FACTS, parse, upcast
 
 __all__ = [

@@ -151,6 +151,6 @@ def uuid7(milliseconds: int | None = None) -> UUID:
 
 def uuid7_time(identifier: UUID) -> float | None:
     """The Unix time in seconds in a version 7 id, or None for any other version."""
-    if identifier.version != 7:  # noqa: PLR2004 - RFC 9562's own number
+    if identifier.version != 7:
         return None
     return (identifier.int >> 80) / 1000

@@ -1,0 +1,44 @@
+"""The fourth loop, serve: the HTTP application that every service is."""
+
+from libs.common.serve.app import ASGIApp, Service, create_app
+from libs.common.serve.models import FieldError, Page, Problem, RequestModel, ResponseModel
+from libs.common.serve.routing import (
+    POSITION_HEADER,
+    StrictRoute,
+    caller_of,
+    check_json,
+    check_query,
+    missing,
+    parse_json,
+    request_id_of,
+    requires,
+    router,
+    set_position,
+)
+from libs.common.serve.run import background, http_server, run, serve_also
+
+__all__ = [
+    "POSITION_HEADER",
+    "ASGIApp",
+    "FieldError",
+    "Page",
+    "Problem",
+    "RequestModel",
+    "ResponseModel",
+    "Service",
+    "StrictRoute",
+    "background",
+    "caller_of",
+    "check_json",
+    "check_query",
+    "create_app",
+    "http_server",
+    "missing",
+    "parse_json",
+    "request_id_of",
+    "requires",
+    "router",
+    "run",
+    "serve_also",
+    "set_position",
+]

@@ -1,0 +1,55 @@
+"""Shapes that every service's HTTP edge shares."""
+
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+
+class RequestModel(BaseModel):
+    """A request body: unknown members are refused, types are not bent (`"yes"` is no boolean).
+
+    Members whose JSON form is a string (datetime, UUID) need `Field(strict=False)`.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class ResponseModel(BaseModel):
+    """An answer; optional members are present as null."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+class FieldError(ResponseModel):
+    """One field that is wrong, as a dotted path (`to.1`), a header's or a parameter's name."""
+
+    field: str
+    message: str
+
+
+class Problem(ResponseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(examples=["https://temps.sh/probs/not_found"])
+    title: str
+    status: int
+    detail: str
+    instance: str
+    timestamp: datetime
+    error_code: str
+    request_id: str
+    errors: list[FieldError] | None = None
+    suggestion: str | None = None
+    required_permission: str | None = None
+
+
+class Page(ResponseModel, Generic[Item]):
+    """One page of a list: `page` counts from 1."""
+
+    data: list[Item]
+    total: int
+    page: int
+    page_size: int
