@@ -15,7 +15,7 @@ from typing import Any
 from deploy.local.errors import LocalError
 
 MAX_PAYLOAD = "8MB"  # DESIGN 3: 2 MB each of html and text with room for the rewritten html
-STORE_CEILING = 64 << 30  # bytes; what one machine is trusted with when its disk is larger
+STORE_CEILING = 128 << 30  # bytes; what one machine is trusted with when its disk is larger
 STORE_SHARE = 0.8  # of the free disk, when that is less
 
 
@@ -40,8 +40,8 @@ def argv(config: Path, store: Path, port: int, monitor_port: int) -> list[str]:
     ]
 
 
-def write_config(config: Path, store: Path, *, sync: str = "always") -> None:
-    """Writes the configuration file, keeping the storage limit of an earlier start.
+def write_config(config: Path, store: Path, *, sync: str = "always", limit: int | None = None) -> int:
+    """Writes the configuration file, keeping the storage limit of an earlier start; the answer is that limit.
 
     That limit must never shrink below what streams have reserved, or they would not be loaded again.
 
@@ -49,7 +49,10 @@ def write_config(config: Path, store: Path, *, sync: str = "always") -> None:
     """
     store.mkdir(parents=True, exist_ok=True)
     kept = re.search(r"max_file_store: (\d+)", config.read_text()) if config.exists() else None
-    limit = int(kept[1]) if kept else min(STORE_CEILING, int(shutil.disk_usage(store).free * STORE_SHARE))
+    if kept:
+        limit = int(kept[1])
+    elif limit is None:
+        limit = min(STORE_CEILING, int(shutil.disk_usage(store).free * STORE_SHARE))
     config.write_text(
         "server_name: temps\n"
         f"max_payload: {MAX_PAYLOAD}\n"
@@ -59,6 +62,7 @@ def write_config(config: Path, store: Path, *, sync: str = "always") -> None:
         "  max_memory_store: 67108864\n"
         "}\n"
     )
+    return limit
 
 
 def waiting_for(monitor_url: str) -> str | None:

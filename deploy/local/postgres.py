@@ -190,9 +190,7 @@ def _as_nobody() -> tuple[str, ...]:
         return namespace
     if shutil.which("setpriv"):
         return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
-    raise LocalError(
-        "Postgres refuses to run as root, and neither unshare nor setpriv is here: use another user"
-    )
+    raise LocalError("Postgres refuses to run as root, and neither unshare nor setpriv is here: use another user")
 
 
 def _give_to_server(path: Path) -> None:

@@ -14,6 +14,7 @@ from deploy.local.errors import LocalError
 from deploy.local.ports import free_port
 
 START_SECONDS = 30.0
+TEST_STORE_LIMIT = 1 << 40  # bytes; any stream definition fits, and no test fills it
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,10 @@ def running_nats(directory: Path, *, sync: str = "2m", port: int | None = None) 
     port, monitor_port = port or free_port(), free_port()
     config, store = directory / "nats.conf", directory / "jetstream"
     directory.mkdir(parents=True, exist_ok=True)
-    nats.write_config(config, store, sync=sync)
+    nats.write_config(config, store, sync=sync, limit=TEST_STORE_LIMIT)
     address = NatsAddress(f"nats://127.0.0.1:{port}", f"http://127.0.0.1:{monitor_port}")
     command = nats.argv(config, store, port, monitor_port)
-    with _running(
-        command, directory / "nats.log", signal.SIGTERM, lambda _: nats.waiting_for(address.monitor_url)
-    ):
+    with _running(command, directory / "nats.log", signal.SIGTERM, lambda _: nats.waiting_for(address.monitor_url)):
         yield address
 
 

@@ -1,0 +1,129 @@
+"""`make up`: the whole start, read from top to bottom, then the wait until somebody wants it to end."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import NoReturn
+
+from deploy.local import control, credentials, nats, ports, stack
+from deploy.local.child import ROOT
+from deploy.local.errors import LocalError
+from deploy.local.first_steps import ensure_local_inbox, summary
+from deploy.local.home import Home, Lock, open_home
+from deploy.local.stack import Plan
+from deploy.local.supervisor import Supervisor, end_orphans
+
+SERVERS_SECONDS = 30.0
+SERVICES_SECONDS = 60.0
+
+
+def say(line: str) -> None:
+    """One line to the person at the terminal; a terminal that has gone away is no reason to stop."""
+    try:
+        print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+    except (OSError, ValueError):
+        return
+
+
+def up(environment: Mapping[str, str]) -> int:
+    """Runs until it is told to stop; the exit status. Raises LocalError before anything of it runs."""
+    home = open_home(environment)
+    lock = Lock(home)
+    try:
+        end_orphans(home, say)
+        plan = make_plan(home, environment)
+        return asyncio.run(_run(plan))
+    finally:
+        lock.release()
+
+
+def make_plan(home: Home, environment: Mapping[str, str]) -> Plan:
+    """Ports and credentials, made at the first start and the same ever after."""
+    settled = ports.settle(home / "ports.json", stack.LISTENERS, stack.FIXED, stack.gateway_port(environment))
+    return Plan(home, settled, credentials.ensure(home), environment)
+
+
+def clean_up(home: Home) -> None:
+    """Ends what a killed supervisor has left in this home. Raises LocalError when a living one holds it."""
+    lock = Lock(home)
+    try:
+        end_orphans(home, say)
+    finally:
+        lock.release()
+
+
+def run_command(home: Home, environment: Mapping[str, str], part: str, arguments: list[str]) -> NoReturn:
+    """Becomes `python -m services.<part> …` with the settings that this part has in this home."""
+    url = home.gateway_url()
+    if url is None or not (home / "ports.json").exists():
+        raise LocalError(f"nothing was ever started here (TEMPS_HOME={home.path}): make up")
+    if part not in stack.SERVICES:
+        raise LocalError(f"{part!r} is no service; the services: {', '.join(stack.SERVICES)}")
+    settled = {**json.loads((home / "ports.json").read_text()), "gateway": int(url.rpartition(":")[2])}
+    plan = Plan(home, settled, credentials.ensure(home), environment)
+    os.chdir(ROOT)
+    command = [sys.executable, "-m", f"services.{part}", *arguments]
+    os.execve(sys.executable, command, {**environment, **stack.environment(plan, part)})
+
+
+async def _run(plan: Plan) -> int:
+    begun = time.monotonic()
+    say(f"home {plan.home.path}, logs in {plan.home.logs}")
+    if not plan.postgres_data.exists():
+        say("first start: making the database")
+    bootstrap_settings = await asyncio.to_thread(stack.prepare, plan)
+    async with (
+        Supervisor(plan.home, stack.parts(plan), say) as supervisor,
+        control.listening(plan.home, supervisor),
+    ):
+        say("starting nats, postgres")
+        supervisor.start("nats")
+        supervisor.start("postgres")
+        await _need(supervisor, ["nats", "postgres"])
+        await asyncio.to_thread(nats.assert_syncs, plan.monitor_url)
+        seconds = await asyncio.to_thread(nats.sync_time, plan.store)
+        say(f"nats syncs every message; a sync takes {seconds * 1e3:.2f} ms: {1 / seconds:,.0f} a second at most")
+        await asyncio.to_thread(_bootstrap_streams, plan, bootstrap_settings)
+
+        services = [name for name in supervisor.children if name not in {"nats", "postgres"}]
+        say(f"starting {', '.join(services)}")
+        for name in services:
+            supervisor.start(name)
+        if late := await supervisor.ready(services, SERVICES_SECONDS):
+            say(f"still not ready: {', '.join(late)}; it goes on trying: make logs SERVICE={late[0]} says why")
+        if not supervisor.asked_to_stop.is_set():
+            await ensure_local_inbox(plan, say)
+            if not late:
+                say(f"everything is ready ({time.monotonic() - begun:.1f} s)")
+            print(summary(plan), flush=True)
+        await supervisor.asked_to_stop.wait()
+        stopping = time.monotonic()
+    say(f"stopped ({time.monotonic() - stopping:.1f} s); the data stays in {plan.home.path}")
+    return 0
+
+
+async def _need(supervisor: Supervisor, names: list[str]) -> None:
+    missing = await supervisor.ready(names, SERVERS_SECONDS)
+    if missing and not supervisor.asked_to_stop.is_set():
+        raise LocalError(f"{', '.join(missing)} did not start; the logs say why: {supervisor.home.logs}")
+
+
+def _bootstrap_streams(plan: Plan, more: Mapping[str, str]) -> None:
+    """Streams are made before a service binds to them (DESIGN 3), in a process of their own as elsewhere."""
+    say("creating or updating the streams")
+    done = subprocess.run(
+        [sys.executable, "-m", "libs.common.bootstrap"],
+        cwd=ROOT,
+        env={**more, **os.environ, **stack.environment(plan, "bootstrap")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise LocalError(f"the streams could not be made:\n{done.stdout}")
