@@ -66,7 +66,7 @@ async def transact(
 ) -> SendResult:
     """Run one transaction. Afterwards the wire may be used again if, and only if, it is still `usable`.
 
-    Raises `Stale` when a wire that was used before breaks before MAIL is answered.
+    Raises `Stale` when a kept wire breaks before MAIL is answered.
     """
     refused = refused_unasked(submission, wire.extensions)
     asked = tuple(address for address in submission.recipients if address not in refused)
@@ -137,7 +137,7 @@ class _Talk:
     async def _open(self, opening: bytes, rcpts: list[bytes]) -> Reply:
         """The answer to MAIL. Raises `Stale` when a kept connection breaks or says goodbye instead."""
         wire = self.wire
-        kept, wire.messages = wire.messages > 0, wire.messages + 1
+        wire.messages += 1
         reset, wire.needs_reset = wire.needs_reset, True
         try:
             if wire.pipelining:
@@ -146,10 +146,10 @@ class _Talk:
             cleared = not reset or (await self._ask(b"RSET\r\n")).code // 100 == 2
             mail = await self._ask(opening)
         except WireBroken:
-            if kept:
+            if wire.kept:
                 raise Stale from None
             raise
-        if kept and (mail.code in _NOT_OURS or not cleared):
+        if wire.kept and (mail.code in _NOT_OURS or not cleared):
             raise Stale
         return mail
 

@@ -38,6 +38,8 @@ class Wire(asyncio.Protocol):
         self.pipelining = "pipelining" in extensions
         self.messages = 0
         """How many transactions were begun on it."""
+        self.kept = False
+        """It has been idle, so it may have died unnoticed."""
         self.needs_reset = False
         """A transaction was begun and never finished: RSET comes first next time."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
