@@ -1,0 +1,1 @@
+"""The sender's rules: pure, no clock, no network, no framework."""
