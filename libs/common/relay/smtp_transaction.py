@@ -5,7 +5,7 @@ The content goes first and is drained; the dot is written last.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from libs.common.relay.classify import (
     Stage,
@@ -50,7 +50,7 @@ class Terms:
     """What holds for every transaction of one relay."""
 
     timeouts: Timeouts
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class _Trouble(Exception):
