@@ -130,17 +130,13 @@ def environment(plan: Plan, name: str) -> dict[str, str]:
 def prepare(plan: Plan) -> dict[str, str]:
     """What must be on disk before the servers start; the answer is what the bootstrap step should know more.
 
-    The streams' limits are shares of the storage limit, so that their sum stays below it on a small disk.
+    The limited streams share what they are given; the rest is for queue, schedules and secrets.
     """
     limit = nats.write_config(plan.home / "nats.conf", plan.store)
     postgres.create(plan.postgres_data, plan.credentials.postgres)
     (plan.home / "inbox-port").write_text(f"{plan.ports['inbox-smtp']}\n")
     (plan.home / "gateway-url").write_text(f"{plan.gateway_url}\n")
-    return {
-        "TEMPS_LOG_BYTES": str(limit // 4),
-        "TEMPS_TRACKING_BYTES": str(limit // 8),
-        "TEMPS_CONTENT_BYTES": str(limit // 2),
-    }
+    return {"TEMPS_STORE_BYTES": str(limit * 3 // 4)}
 
 
 def _nats(plan: Plan) -> Part:
