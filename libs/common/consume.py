@@ -171,27 +171,26 @@ class View:
         return last is None or await self.wait_for(last.sequence, timeout)
 
     async def _follow(self, reader: OrderedReader) -> None:
-        connection = -1
+        connection, idle = -1, True
         while True:
-            messages = await reader.batch(500, _POLL)
-            for message in messages:
-                self._apply(decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence))
-            if messages:
-                async with self._moved:
-                    self.position = messages[-1].sequence
-                    self._moved.notify_all()
-            if not self._bus.connected:
-                continue
-            if connection != self._bus.connections or not messages:
+            if self._bus.connected and (idle or connection != self._bus.connections or not self.caught_up.is_set()):
                 connection = self._bus.connections
                 behind = await self._behind()
                 if behind is None:
                     await reader.close()
                     return
-                if behind:
-                    continue
+                if not behind:
+                    self._heard = time.monotonic()
+                    self.caught_up.set()
+            messages = await reader.batch(500, _POLL)
+            for message in messages:
+                self._apply(decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence))
+            if messages:
                 self._heard = time.monotonic()
-                self.caught_up.set()
+                async with self._moved:
+                    self.position = messages[-1].sequence
+                    self._moved.notify_all()
+            idle = not messages
 
     async def _behind(self) -> bool | None:
         """Whether facts of the set are still to come; None when the log ends before our position."""

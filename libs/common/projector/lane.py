@@ -1,0 +1,226 @@
+"""One reader and one transaction for a set of read models: facts in, rows and checkpoints out, together or not at all.
+
+The live projector, a model that is catching up and a rebuild are the same lane with different targets.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from libs.common.bus import Bus
+from libs.common.events import FACTS, Envelope, upcast
+from libs.common.events.registry import UPCASTERS
+from libs.common.postgres import AwayError, Session
+from libs.common.projector.checkpoints import FencedError, Mark, Move, Stopped, move, stop
+from libs.common.projector.model import Rows, Target
+from libs.common.projector.reading import UNDECODABLE, Facts, LogReader
+
+log = logging.getLogger(__name__)
+
+Marks = dict[tuple[str, str], Mark]
+
+_TRANSIENT = (AwayError, FencedError)
+_KNOWN = frozenset(FACTS)
+
+
+class UndecodableError(Exception):
+    """A message of the log is no fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one batch means for one target."""
+
+    target: Target
+    moves: list[Move]
+    rows: Rows
+
+
+class Lane:
+    """Moves its targets forward, step by step. One task at a time; a lane that raised is of no more use."""
+
+    def __init__(self, bus: Bus, session: Session, targets: Sequence[Target], marks: Marks, *, batch: int) -> None:
+        """`marks` must have one entry for each target and stream; `batch` is in facts of each stream."""
+        self.session = session
+        self.targets = list(targets)
+        self.keys = frozenset(target.key for target in targets)
+        self.marks = {place: mark for place, mark in marks.items() if place[0] in self.keys}
+        self.stopped: list[Stopped] = []
+        self.unknown: Counter[str] = Counter()
+        """Facts whose type this code does not know, by type: models skipped them."""
+        self.batch = batch
+        self._streams = sorted({stream for _, stream in self.marks})
+        self._reader = LogReader(bus, {stream: self._lowest(stream) for stream in self._streams}, ahead=2 * batch)
+
+    @property
+    def behind(self) -> int:
+        """Facts in the log that are not in the tables yet, as far as the server said."""
+        return self._reader.behind
+
+    def position(self, stream: str) -> int:
+        """The sequence that every target has passed."""
+        return min((mark.position for (_, name), mark in self.marks.items() if name == stream), default=0)
+
+    async def open(self, *, durable: bool) -> None:
+        """Verify the log and begin to read. Raises LogDivergedError, BusError, AwayError.
+
+        `durable`: a commit waits for the disk. Needed for the copy of the log; what can be folded again may lose its
+        last commits with the machine, since rows and checkpoint are lost together (RELIABILITY 2.2).
+        """
+        await self.session.run(f"SET synchronous_commit TO {'on' if durable else 'off'}")
+        for target in self.targets:
+            await self.session.run(f"SET search_path TO {target.schema}; {target.model.statements['stage']}")
+        await self.session.run("RESET search_path")
+        also: dict[str, list[Mark]] = {stream: [] for stream in self._streams}
+        for (_, stream), mark in self.marks.items():
+            also[stream].append(mark)
+        await self._reader.start(also)
+
+    async def close(self) -> None:
+        """Stop reading; the session stays the caller's."""
+        await self._reader.close()
+
+    async def step(self, wait: float, *, limit: Mapping[str, int] | None = None) -> int:
+        """Take what is there (waiting up to `wait` seconds), apply it in one transaction; how many facts that were."""
+        facts = await self._reader.take(self.batch, wait, limit)
+        count = sum(map(len, facts.values()))
+        if not count:
+            return 0
+        try:
+            await self._apply(self.targets, facts)
+        except _TRANSIENT:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a fold or a statement raises is found by bisecting
+            log.warning("a batch of %d facts was refused, looking for the fact: %s", count, _short(error))
+            await self._isolate(facts)
+        self._count_unknown(facts)
+        return count
+
+    async def reach(self, limit: Mapping[str, int], wait: float) -> bool:
+        """Inside the caller's transaction: apply all facts up to `limit` as one batch. False when they did not come.
+
+        After an error, or False, the caller rolls back and this lane is of no more use.
+        """
+        gathered: Facts = {}
+        missing = {stream: end - self.position(stream) for stream, end in limit.items()}
+        deadline = asyncio.get_running_loop().time() + wait
+        while sum(map(len, gathered.values())) < sum(count for count in missing.values() if count > 0):
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return False
+            for stream, facts in (await self._reader.take(self.batch, left, limit)).items():
+                gathered.setdefault(stream, []).extend(facts)
+        if gathered:
+            await self._write([self._work(target, gathered) for target in self.targets])
+        return True
+
+    async def _apply(self, targets: Sequence[Target], facts: Facts) -> None:
+        work = []
+        for target in targets:
+            work.append(self._work(target, facts))
+            await asyncio.sleep(0)  # the process answers requests as well
+        if any(item.moves for item in work):
+            async with self.session.transaction():
+                await self._write(work)
+            self._moved(work)
+
+    async def _write(self, work: Sequence[_Work]) -> None:
+        await move(self.session, [step for item in work for step in item.moves])
+        for item in work:
+            model, rows = item.target.model, item.rows
+            if not any(rows.values()):
+                continue
+            for stage, records in rows.items():
+                if records:
+                    await self.session.copy(stage, model.stages[stage], records)
+            await self.session.run(f"SET LOCAL search_path TO {item.target.schema}; {model.statements['apply']}")
+
+    def _moved(self, work: Sequence[_Work]) -> None:
+        for item in work:
+            for step in item.moves:
+                self.marks[step.key, step.stream] = step.mark
+
+    def _work(self, target: Target, facts: Facts) -> _Work:
+        moves: list[Move] = []
+        news: list[Envelope] = []
+        for stream in self._streams:
+            new = _after(facts.get(stream, ()), old := self.marks[target.key, stream].position)
+            if new:
+                mark = Mark(new[-1].sequence, new[-1].id, self._reader.created(stream))
+                moves.append(Move(target.key, stream, old, mark))
+                news += new
+        if not news:
+            return _Work(target, [], {})
+        for fact in news:
+            if fact.type == UNDECODABLE:
+                raise UndecodableError(f"no fact: {fact.data['error']}")
+        lifted = news if target.model.raw or not UPCASTERS else [_lifted(fact) for fact in news]
+        return _Work(target, moves, target.model.fold(lifted))
+
+    async def _isolate(self, facts: Facts) -> None:
+        """Each target by itself: those that can go on do, the others stop before the first fact they cannot take."""
+        for target in list(self.targets):
+            for stream in self._streams:
+                found = await self._bisect(target, stream, facts.get(stream, []))
+                if found is not None:
+                    await self._stop(found)
+                    self.targets.remove(target)
+                    break
+        for key in {key for key, _ in self.marks} - {target.key for target in self.targets}:
+            for stream in self._streams:
+                del self.marks[key, stream]
+
+    async def _bisect(self, target: Target, stream: str, facts: list[Envelope]) -> Stopped | None:
+        facts = list(_after(facts, self.marks[target.key, stream].position))
+        if not facts:
+            return None
+        try:
+            await self._apply([target], {stream: facts})
+        except _TRANSIENT:
+            raise
+        except Exception as error:  # noqa: BLE001 - told to the operator with the fact that it is about
+            if len(facts) == 1:
+                fact = facts[0]
+                text = f"{fact.type} {fact.id}: {_short(error)}"
+                return Stopped(target.key, stream, fact.sequence, text)
+            middle = len(facts) // 2
+            first = await self._bisect(target, stream, facts[:middle])
+            return first or await self._bisect(target, stream, facts[middle:])
+        return None
+
+    async def _stop(self, stopped: Stopped) -> None:
+        log.error("%s stops before %s %d: %s", stopped.key, stopped.stream, stopped.sequence, stopped.error)
+        async with self.session.transaction():
+            await stop(self.session, stopped)
+        self.stopped.append(stopped)
+
+    def _lowest(self, stream: str) -> Mark:
+        marks = [mark for (_, name), mark in self.marks.items() if name == stream]
+        return min(marks, key=lambda mark: mark.position)
+
+    def _count_unknown(self, facts: Facts) -> None:
+        for envelopes in facts.values():
+            for fact in envelopes:
+                if fact.type not in _KNOWN and fact.type not in UPCASTERS:
+                    self.unknown[fact.type] += 1
+
+
+def _after(facts: Sequence[Envelope], position: int) -> Sequence[Envelope]:
+    """Those behind a position; the sequences of a batch have no gaps."""
+    if not facts:
+        return facts
+    known = position - facts[0].sequence + 1
+    return facts[known:] if known > 0 else facts
+
+
+def _lifted(fact: Envelope) -> Envelope:
+    if fact.type not in UPCASTERS:
+        return fact
+    type_, data = upcast(fact.type, fact.data)
+    return replace(fact, type=type_, data=data)
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
