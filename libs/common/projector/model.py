@@ -75,7 +75,7 @@ def beside(model: ReadModel) -> Target:
 
 
 def read_model(module: ModuleType) -> ReadModel:
-    """From a module with NAME, STAGES and fold (and SCHEMA, REBUILT, RAW where they differ) and the `.sql` beside it."""
+    """From a module with NAME, STAGES, fold (SCHEMA, REBUILT, RAW where they differ) and the `.sql` beside it."""
     if module.__file__ is None:
         raise ValueError(f"{module.__name__} has no file")
     return ReadModel(

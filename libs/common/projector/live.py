@@ -1,0 +1,313 @@
+"""The live projector: keeps every read model at the end of the log, for ever, from one process at a time."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+
+from libs.common.bus import Bus, BusError
+from libs.common.postgres import AwayError, Session, StatementError, role_of
+from libs.common.projector import metrics
+from libs.common.projector.checkpoints import (
+    SQL,
+    FencedError,
+    Mark,
+    Standing,
+    Stopped,
+    prepare,
+    resume,
+    standing,
+    try_lock,
+)
+from libs.common.projector.lane import Lane
+from libs.common.projector.model import ReadModel, Target, checked, live
+from libs.common.projector.reading import LogDivergedError
+from libs.common.streams import LOG
+
+log = logging.getLogger(__name__)
+
+LOCK = "temps.projector"
+BATCH = 1000
+STATEMENT_SECONDS = 5.0
+_POLL = 1.0
+_PACE = 0.01
+"""A transaction costs about as much for one fact as for fifty: at least this long for each."""
+_FAR = 20_000
+"""A model this many facts behind the others catches up by itself, on a connection of its own; nearer ones make the
+others' reader go back, which costs less than a second."""
+_RETRY = (0.2, 0.5, 1.0, 2.0)
+_DIVERGED_PAUSE = 5.0
+
+
+class _ReloadError(Exception):
+    """Something about the checkpoints was changed by an operator or a finished catch-up."""
+
+
+class Projector:
+    """Feeds the read models. Other replicas stand by and take over; `wait_for` works on all of them."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        postgres_url: str,
+        owner_url: str,
+        models: Sequence[ReadModel],
+        streams: Sequence[str] = LOG,
+    ) -> None:
+        """The owner's URL is used only to make tables that are missing."""
+        self._bus, self._url, self._owner_url = bus, postgres_url, owner_url
+        self._models = checked(models)
+        self._streams = tuple(streams)
+        self._batch = BATCH
+        self._prepared = self._retried = self._caught_up = False
+        self._marks: dict[tuple[str, str], Mark] = {}
+        self._in_step: frozenset[str] = frozenset()
+        self._stopped: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self._behind = 0
+        self._waiters = 0
+        self._trouble: str | None = "postgres"
+        self.state = "starting"
+        """`starting`, `standby`, `active` or `log_diverged`."""
+
+    async def run(self) -> None:
+        """Project for ever: absence of Postgres or NATS is waited out, damage of the log stops and is told."""
+        tries = 0
+        while True:
+            try:
+                await self._project()
+            except (FencedError, _ReloadError) as error:
+                log.info("reading the checkpoints anew: %s", error)
+                pause, tries = 0.0, 0
+            except LogDivergedError as error:
+                await self._diverged(error)
+                pause = _DIVERGED_PAUSE
+            except (AwayError, StatementError, BusError) as error:
+                pause = _RETRY[min(tries, len(_RETRY) - 1)]
+                tries = 0 if self.state == "active" else tries + 1
+                self._interrupted(error)
+            metrics.ACTIVE.set(0)
+            metrics.RETRIES.inc()
+            await asyncio.sleep(pause)
+
+    async def wait_for(self, stream: str, sequence: int, timeout: float, *, model: str | None = None) -> bool:
+        """Wait until the tables hold the fact at `sequence`: of one model, or of all that are in step."""
+        deadline = time.monotonic() + timeout
+        self._waiters += 1
+        try:
+            while self.position(stream, model) < sequence:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), left)
+        finally:
+            self._waiters -= 1
+        return True
+
+    def position(self, stream: str, model: str | None = None) -> int:
+        """The last sequence that is in the tables, as far as this process knows."""
+        keys = self._in_step if model is None else {model}
+        marks = (self._marks.get((key, stream)) for key in keys)
+        return min((mark.position for mark in marks if mark is not None), default=0)
+
+    def waiting_for(self) -> list[str]:
+        """Why questions cannot be answered now; empty when they can."""
+        if self._trouble is not None:
+            return [self._trouble]
+        return [] if self._caught_up else [f"projections: {self._behind} facts behind"]
+
+    def degraded(self) -> list[str]:
+        """What is wrong although questions are answered."""
+        return [f"read model {name} {text}" for name, text in sorted(self._stopped.items())]
+
+    async def _project(self) -> None:
+        if not self._prepared:
+            await self._prepare()
+        session = await Session.open(self._url, name="temps-projector", statement_timeout=STATEMENT_SECONDS)
+        try:
+            await self._stand_by(session)
+            if not self._retried:
+                await resume(session)
+                self._retried = True
+            await self._lead(session)
+        except StatementError:
+            self._prepared = False  # somebody dropped what was there: it is made again
+            raise
+        finally:
+            await session.close()
+
+    async def _prepare(self) -> None:
+        session = await Session.open(self._owner_url, name="temps-prepare")
+        try:
+            await prepare(session, self._models, role_of(self._url), self._streams)
+        finally:
+            await session.close()
+        self._prepared = True
+
+    async def _stand_by(self, session: Session) -> None:
+        while not await try_lock(session, LOCK):
+            known = await standing(session)
+            self._know(known)
+            self._in_step = frozenset(target.key for target in self._runnable(known))
+            self._set_state("standby")
+            self._caught_up = True
+            await asyncio.sleep(0.05 if self._waiters else _POLL)
+
+    async def _lead(self, session: Session) -> None:
+        known = await standing(session)
+        self._know(known)
+        near, far = self._by_distance(known, self._runnable(known))
+        lane = Lane(self._bus, session, near, known.marks, batch=self._batch)
+        catching_up: asyncio.Task[None] | None = None
+        try:
+            await lane.open(durable=True)
+            await session.run(SQL["clear_diverged"])
+            metrics.DIVERGED.set(0)
+            self._in_step = frozenset(target.key for target in near)
+            self._set_state("active")
+            if far:
+                catching_up = asyncio.create_task(self._catch_up(far, known), name="catch-up")
+            await self._follow(session, lane, known.generation, catching_up)
+        except AwayError:
+            # Perhaps it was the size: a batch that takes longer than a statement may would come again for ever.
+            self._batch = max(self._batch // 2, 1)
+            raise
+        finally:
+            await lane.close()
+            if catching_up is not None:
+                catching_up.cancel()
+                await asyncio.gather(catching_up, return_exceptions=True)
+
+    async def _follow(
+        self, session: Session, lane: Lane, generation: int, catching_up: asyncio.Task[None] | None
+    ) -> None:
+        polled = time.monotonic()
+        while True:
+            begun = time.monotonic()
+            count = await lane.step(_POLL if lane.targets else 0.0)
+            self._progress(lane, count)
+            now = time.monotonic()
+            if now - polled >= _POLL:
+                polled = now
+                if (await session.rows(SQL["generation"]))[0][0] != generation:
+                    raise _ReloadError("an operator changed them")
+            if catching_up is not None and catching_up.done():
+                catching_up.result()
+                raise _ReloadError("a read model has caught up")
+            if not lane.targets:
+                await asyncio.sleep(_POLL)
+            elif count < lane.batch:
+                await asyncio.sleep(max(_PACE - (time.monotonic() - begun), 0.0))
+
+    async def _catch_up(self, targets: Sequence[Target], known: Standing) -> None:
+        session = await Session.open(self._url, name="temps-catch-up", statement_timeout=STATEMENT_SECONDS)
+        lane = Lane(self._bus, session, targets, known.marks, batch=self._batch)
+        try:
+            await lane.open(durable=False)
+            while lane.targets:
+                await lane.step(_POLL)
+                self._marks.update(lane.marks)
+                for stopped in lane.stopped:
+                    self._halted(stopped)
+                distance = sum(max(self.position(name) - lane.position(name), 0) for name in self._streams)
+                if distance < _FAR // 2:
+                    return
+                for target in lane.targets:
+                    self._stopped[target.key] = f"is catching up: {distance} facts behind the others"
+        finally:
+            await lane.close()
+            await session.close()
+
+    def _progress(self, lane: Lane, count: int) -> None:
+        self._behind = lane.behind
+        metrics.BEHIND.set(self._behind)
+        for stopped in lane.stopped:
+            self._halted(stopped)
+        self._in_step = frozenset(target.key for target in lane.targets)
+        if not self._behind:
+            self._caught_up = True
+        if not count:
+            return
+        metrics.FACTS.inc(count)
+        self._batch = min(self._batch * 2, BATCH)
+        lane.batch = self._batch
+        self._marks.update(lane.marks)
+        for (key, stream), mark in lane.marks.items():
+            metrics.POSITION.labels(key, stream).set(mark.position)
+        while lane.unknown:
+            type_, number = lane.unknown.popitem()
+            metrics.UNKNOWN.labels(type_).inc(number)
+        self._announce()
+
+    def _know(self, known: Standing) -> None:
+        self._marks = dict(known.marks)
+        self._stopped = {}
+        for model in self._models:
+            metrics.STOPPED.labels(model.name).set(0)
+            if (stopped := known.stopped.get(model.name)) is not None:
+                self._halted(stopped)
+            elif model.rebuilt and known.definitions.get(model.name) != model.definition:
+                self._stopped[model.name] = "has tables of another version: rebuild it"
+        self._announce()
+
+    def _halted(self, stopped: Stopped) -> None:
+        self._stopped[stopped.key] = f"stopped before {stopped.stream} {stopped.sequence}: {stopped.error}"
+        metrics.STOPPED.labels(stopped.key).set(1)
+
+    def _runnable(self, known: Standing) -> list[Target]:
+        return [
+            live(model)
+            for model in self._models
+            if model.name not in known.stopped
+            and not (model.rebuilt and known.definitions.get(model.name) != model.definition)
+        ]
+
+    def _by_distance(self, known: Standing, targets: Sequence[Target]) -> tuple[list[Target], list[Target]]:
+        def total(target: Target) -> int:
+            return sum(known.marks[target.key, stream].position for stream in self._streams)
+
+        front = max(map(total, targets), default=0)
+        near = [target for target in targets if front - total(target) <= _FAR]
+        far = [target for target in targets if front - total(target) > _FAR]
+        return near, far
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _set_state(self, state: str) -> None:
+        if state != self.state or self._trouble is not None:
+            log.info("projector: %s", state)
+        self.state, self._trouble = state, None
+        metrics.ACTIVE.set(state == "active")
+
+    def _interrupted(self, error: Exception) -> None:
+        # NATS away: the tables are there and questions about the past are answered.
+        trouble = None if isinstance(error, BusError) and self._caught_up else _words(error)
+        if self.state != "starting" or trouble != self._trouble:
+            log.warning("projector waits: %s", error)
+        self.state, self._trouble = "starting", trouble
+
+    async def _diverged(self, error: LogDivergedError) -> None:
+        if self.state != "log_diverged":
+            log.critical("log_diverged: %s; nothing more is projected. Compare with verify-log", error)
+        self.state, self._trouble = "log_diverged", f"log_diverged: {error}"
+        metrics.DIVERGED.set(1)
+        try:
+            session = await Session.open(self._url, name="temps-projector")
+            try:
+                values = {"stream": error.stream, "diverged": error.detail}
+                await session.count(SQL["set_diverged"], values)
+            finally:
+                await session.close()
+        except AwayError as away:
+            log.warning("the divergence could not be written down: %s", away)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, BusError):
+        return "nats"
+    return "postgres" if isinstance(error, AwayError) else f"postgres: {error}"
