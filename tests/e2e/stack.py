@@ -1,0 +1,205 @@
+"""A whole system for a test: `python -m deploy.local up` in a home of its own, on ports of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deploy.local import control, proc
+from deploy.local.home import Home
+from deploy.local.ports import free_port
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 15.0
+
+Found = TypeVar("Found")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """A redirect is an answer like any other."""
+
+
+_opener = urllib.request.build_opener(_NoRedirect)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running system. `process` is its supervisor; what it says is in `said`."""
+
+    home: Home
+    url: str
+    process: subprocess.Popen[bytes]
+    said: Path
+
+    @property
+    def key(self) -> str:
+        return (self.home / "api-key").read_text().strip()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 15,
+    ) -> Answer:
+        """One request to the gateway; `path` from `/`. `body` is sent as JSON, bytes as they are. No key: `key=""`."""
+        sent = {"Content-Type": "application/json"} if body is not None else {}
+        if key != "":
+            sent["Authorization"] = f"Bearer {self.key if key is None else key}"
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"{self.url}{path}", method=method, data=data, headers={**sent, **(headers or {})}
+        )
+        try:
+            with _opener.open(request, timeout=timeout) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, error.read())
+
+    def get(self, path: str, **more: Any) -> Any:
+        """The JSON of a GET that must succeed."""
+        answer = self.request("GET", path, **more)
+        assert answer.status == 200, (path, answer.status, answer.body)
+        return answer.json
+
+    def send(self, **fields: Any) -> str:
+        """Posts an email (with usual values where nothing is said) that must be accepted; its id."""
+        email = {
+            "from": "hello@shop.example",
+            "to": "you@example.com",
+            "subject": "Hello",
+            "html": '<p>Hello <a href="https://example.com/a">a</a></p>',
+            "text": "Hello",
+            **fields,
+        }
+        answer = self.request("POST", "/api/emails", email)
+        assert answer.status == 201, (answer.status, answer.body)
+        return str(answer.json["id"])
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """The supervisor's table: state, pid, port, restarts and so on of each part."""
+        return {part["name"]: part for part in control.ask(self.home, "status")["parts"]}
+
+    def pid(self, part: str) -> int:
+        pid: int | None = self.parts()[part]["pid"]
+        assert pid is not None, f"{part} does not run"
+        return pid
+
+    def kill(self, part: str) -> int:
+        """kill -9 of the process of a part; the pid that it had."""
+        pid = self.pid(part)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def hold(self, part: str) -> None:
+        control.ask(self.home, "stop", part)
+
+    def release(self, part: str) -> None:
+        assert control.ask(self.home, "start", part)["not_ready"] == []
+
+    @contextlib.contextmanager
+    def held(self, part: str) -> Iterator[None]:
+        """The part is down inside the context."""
+        self.hold(part)
+        try:
+            yield
+        finally:
+            self.release(part)
+
+    @contextlib.contextmanager
+    def frozen(self, part: str) -> Iterator[None]:
+        """The part and all below it are stopped (SIGSTOP): connections hang, nothing is refused."""
+        pids = proc.tree(self.pid(part))
+        for pid in pids:
+            proc.send(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                proc.send(pid, signal.SIGCONT)
+
+    def ready(self, seconds: float = READY_SECONDS) -> None:
+        """Waits until every part runs and serves."""
+        wait_until(lambda: _all_ready(self.parts()), seconds, lambda: f"{self.parts()}")
+
+    def log(self, part: str) -> str:
+        return (self.home.logs / f"{part}.log").read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def running(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A system that is ready, with its "Local inbox". Afterwards it must have stopped, and left no process."""
+    port = free_port()
+    said = home.with_name(home.name + ".said")
+    settings = {"TEMPS_PORT": str(port), **(environment or {}), "TEMPS_HOME": str(home)}
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.local", "up"],
+            env={**os.environ, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    stack = Stack(Home(home), f"http://127.0.0.1:{settings['TEMPS_PORT']}", process, said)
+    pids: list[int] = []
+    try:
+        wait_until(lambda: _settled(stack), READY_SECONDS, said.read_text)
+        yield stack
+        pids = [part["pid"] for part in stack.parts().values() if part["pid"]]
+    finally:
+        process.terminate()
+        try:
+            status = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            proc.kill_tree(process.pid)
+            process.wait()
+            raise
+    assert status == 0, said.read_text()
+    left = [pid for pid in pids if proc.started_at(pid) is not None]
+    assert not left, f"left running: {left}"
+
+
+def wait_until(condition: Callable[[], Found], seconds: float = 15.0, explain: Callable[[], str] = lambda: "") -> Found:
+    """The first truthy value of `condition`, asked again and again; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain. {explain()}"
+        time.sleep(0.05)
+    return found
+
+
+def _settled(stack: Stack) -> bool:
+    assert stack.process.poll() is None, stack.said.read_text()
+    text = stack.said.read_text()
+    assert "could not be created" not in text, text
+    return "everything is ready" in text
+
+
+def _all_ready(parts: Mapping[str, Mapping[str, Any]]) -> bool:
+    return all(part["state"] == "running" and part["waiting_for"] is None for part in parts.values())
