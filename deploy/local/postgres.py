@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,9 +56,9 @@ PRIVILEGES = tuple(
 
 @dataclass(frozen=True)
 class Passwords:
-    superuser: str
-    owner: str
-    analytics: str
+    superuser: str = field(repr=False)
+    owner: str = field(repr=False)
+    analytics: str = field(repr=False)
 
 
 def binary(name: str) -> str:
