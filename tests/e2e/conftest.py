@@ -4,20 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.client import Api, until
-from tests.e2e.stack import Stack, running_stack
+from tests.e2e.client import Api
+from tests.e2e.stack import Stack, running
 
 
 @pytest.fixture(scope="session")
 def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+    with running(tmp_path_factory.mktemp("home") / "local") as stack:
         yield stack
 
 
 @pytest.fixture
 def stack(_stack: Stack) -> Stack:
     """The stack with every part up and ready, whatever the test before did to it."""
-    until(_stack.ready, lambda ready: ready, seconds=60, what="every part ready")
+    _stack.ready()
     return _stack
 
 
