@@ -1,0 +1,1 @@
+"""The rules about hits, free of clock, network and framework."""

@@ -1,0 +1,1 @@
+"""What happens to a hit between the answer and the log."""
