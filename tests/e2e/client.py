@@ -87,10 +87,11 @@ def until(
     deadline = time.monotonic() + seconds
     while True:
         try:
-            seen: Any = look()
-            if good(seen):
-                return seen
+            found = look()
+            if good(found):
+                return found
+            seen = repr(found)
         except (OSError, http.client.HTTPException, AssertionError) as error:
-            seen = error
-        assert time.monotonic() < deadline, f"{what or 'not there'} within {seconds} s: {seen!r}"
+            seen = repr(error)
+        assert time.monotonic() < deadline, f"{what or 'not there'} within {seconds} s: {seen}"
         time.sleep(pause)

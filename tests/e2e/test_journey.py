@@ -38,7 +38,7 @@ def test_an_email_is_sent_arrives_is_opened_and_clicked_and_all_of_it_is_known(a
             "from": "Shop <hello@shop.example>",
             "to": to,
             "subject": "Grüße",
-            "html": '<p><a href="https://example.com/?a=1&amp;b=2">look</a> <a href="mailto:x@y.example">m</a></p></body>',
+            "html": '<p><a href="https://example.com/?a=1&amp;b=2">look</a> <a href="mailto:x@y.example">m</a></body>',
             "text": "Hi",
             "tags": [tag],
             "track_opens": True,
