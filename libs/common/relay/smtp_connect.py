@@ -135,9 +135,7 @@ class Dialer:
             return Trouble("configuration", text, suggestion=_CERTIFICATE)
         if isinstance(cause, ssl.SSLError):
             suggestion = _PLAIN_SPOKEN if self.settings.encryption == "tls" else None
-            return Trouble(
-                "configuration", f"TLS failed: {cause.reason or 'handshake'}", suggestion=suggestion
-            )
+            return Trouble("configuration", f"TLS failed: {cause.reason or 'handshake'}", suggestion=suggestion)
         if isinstance(error, TimeoutError):
             return Trouble("connection", f"the relay did not answer in time ({_STEPS[stage]})")
         return Trouble("connection", f"the relay closed the connection ({_STEPS[stage]})")

@@ -61,9 +61,7 @@ class _Trouble(Exception):
         self.trouble = trouble
 
 
-async def transact(
-    wire: Wire, submission: Submission, before_dot: BeforeDot | None, terms: Terms
-) -> SendResult:
+async def transact(wire: Wire, submission: Submission, before_dot: BeforeDot | None, terms: Terms) -> SendResult:
     """Run one transaction. Afterwards the wire may be used again if, and only if, it is still `usable`.
 
     Raises `Stale` when a kept wire breaks before MAIL is answered.

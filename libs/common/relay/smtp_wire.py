@@ -55,8 +55,9 @@ class Wire(asyncio.Protocol):
         self._paused = False
         self._leaving: asyncio.TimerHandle | None = None
         transport.set_protocol(self)
-        # Drained means: nothing left with us. So the writer is paused as soon as one byte stays behind.
-        transport.set_write_buffer_limits(high=0)
+        # Drained means: nothing left with us. So the writer is paused as soon as one byte stays behind. Plain
+        # transports pause above the limit, TLS transports at it (seen in CPython 3.11.7 and uvloop 0.23).
+        transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0, low=0)
 
     # ------------------------------------------------------------ for the caller
 

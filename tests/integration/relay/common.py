@@ -1,0 +1,56 @@
+"""What the SMTP tests share: one message, short patience, and a relay of ours for a scripted one."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from libs.common.relay.port import BeforeDot, SendResult, Submission
+from libs.common.relay.smtp import SmtpRelay, SmtpSettings, Timeouts, open_smtp_relay
+from tests.support.relay import ScriptedRelay
+
+MESSAGE = b"Subject: hi\r\nMessage-ID: <1@a.example>\r\n\r\nhello\r\n.leading\r\n"
+BOB, CAROL, DAVE = "bob@b.example", "carol@b.example", "dave@b.example"
+PATIENT = Timeouts(connect=5, banner=5, command=5, data=5, block=5, final_dot=5, quit=2, check=5)
+HASTY = Timeouts(connect=0.3, banner=0.3, command=0.3, data=0.3, block=0.3, final_dot=0.3, quit=0.3, check=0.3)
+
+PIPELINED = ("PIPELINING", "SIZE 10485760", "8BITMIME", "SMTPUTF8")
+ONE_BY_ONE = ("SIZE 10485760", "8BITMIME", "SMTPUTF8")
+BOTH_WAYS: Sequence[tuple[str, ...]] = (PIPELINED, ONE_BY_ONE)
+
+
+def submission(*recipients: str, message: bytes = MESSAGE, sender: str = "shop@a.example") -> Submission:
+    return Submission(sender, recipients or (BOB,), message, "<1@a.example>")
+
+
+def settings(port: int, **changes: Any) -> SmtpSettings:
+    plain = SmtpSettings("127.0.0.1", port, encryption="none", timeouts=PATIENT)
+    return replace(plain, **changes)
+
+
+@asynccontextmanager
+async def relay_for(scripted: ScriptedRelay, **changes: Any) -> AsyncIterator[SmtpRelay]:
+    relay = open_smtp_relay(settings(scripted.port, **changes))
+    try:
+        yield relay
+    finally:
+        await relay.close()
+
+
+async def sent(
+    scripted: ScriptedRelay,
+    *recipients: str,
+    message: bytes = MESSAGE,
+    before_dot: BeforeDot | None = None,
+    **changes: Any,
+) -> SendResult:
+    """One message, then the connections are closed and gone; what was left behind is on the scripted relay."""
+    async with scripted:
+        async with relay_for(scripted, **changes) as relay:
+            result = await relay.send(submission(*recipients, message=message), before_dot=before_dot)
+        await scripted.deserted()
+    return result
+
+
+def outcomes(result: SendResult) -> dict[str, tuple[str, int | None]]:
+    return {reply.address: (reply.outcome, reply.smtp_code) for reply in result.recipients}
