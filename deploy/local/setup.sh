@@ -22,4 +22,4 @@ fi
 echo "setup: installing uv (locks/uv.txt)"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/uv.txt
 echo "setup: installing what the locks name (locks/dev.txt); the first time this takes a minute"
-"$VENV/bin/uv" pip sync --quiet --python "$VENV/bin/python" --require-hashes locks/dev.txt
+"$VENV/bin/uv" pip sync --quiet --compile-bytecode --python "$VENV/bin/python" --require-hashes locks/dev.txt
