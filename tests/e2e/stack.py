@@ -2,33 +2,33 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from deploy.local import control, proc
-from deploy.local.errors import LocalError
 from deploy.local.home import Home
 from deploy.local.ports import free_port
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
-COMMAND_SECONDS = 60.0
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running system. `process` is its supervisor, and `said` the file with what that says."""
+    """A running system. `process` is its supervisor; what it says is in `said`."""
 
-    home: Path
+    home: Home
     url: str
     process: subprocess.Popen[bytes]
     said: Path
-    environment: Mapping[str, str]
 
     @property
     def key(self) -> str:
@@ -36,61 +36,74 @@ class Stack:
         return (self.home / "api-key").read_text().strip()
 
     def parts(self) -> dict[str, dict[str, Any]]:
-        """The supervisor's table: state, pid, port, restarts and waiting_for of each part."""
-        return {part["name"]: part for part in control.ask(Home(self.home), "status")["parts"]}
-
-    def ready(self) -> bool:
-        """Every part runs and serves."""
-        return all(part["state"] == "running" and part["waiting_for"] is None for part in self.parts().values())
+        """The supervisor's table: state, pid, port, restarts and so on of each part."""
+        return {part["name"]: part for part in control.ask(self.home, "status")["parts"]}
 
     def pid(self, part: str) -> int:
-        """The process of a part that runs."""
         pid: int | None = self.parts()[part]["pid"]
         assert pid is not None, f"{part} does not run"
         return pid
 
-    def tree(self, part: str) -> list[int]:
-        """That process and all below it: what must be stopped (SIGSTOP) to freeze Postgres."""
-        return proc.tree(self.pid(part))
+    def kill(self, part: str) -> int:
+        """kill -9 of the process of a part; the pid that it had."""
+        pid = self.pid(part)
+        os.kill(pid, signal.SIGKILL)
+        return pid
 
-    def command(self, *words: str, seconds: float = COMMAND_SECONDS, succeeds: bool = True) -> str:
-        """What `python -m deploy.local …` says, for instance `command("stop", "postgres")`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "deploy.local", *words],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        assert (done.returncode == 0) is succeeds, (words, done.returncode, done.stdout)
-        return done.stdout
+    def hold(self, part: str) -> None:
+        control.ask(self.home, "stop", part)
+
+    def release(self, part: str) -> None:
+        assert control.ask(self.home, "start", part)["not_ready"] == []
+
+    @contextlib.contextmanager
+    def held(self, part: str) -> Iterator[None]:
+        """The part is down inside the context."""
+        self.hold(part)
+        try:
+            yield
+        finally:
+            self.release(part)
+
+    @contextlib.contextmanager
+    def frozen(self, part: str) -> Iterator[None]:
+        """The part and all below it are stopped (SIGSTOP): connections hang, nothing is refused."""
+        pids = proc.tree(self.pid(part))
+        for pid in pids:
+            proc.send(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                proc.send(pid, signal.SIGCONT)
+
+    def ready(self, seconds: float = READY_SECONDS) -> None:
+        """Waits until every part runs and serves."""
+        wait_until(lambda: _all_ready(self.parts()), seconds, lambda: f"{self.parts()}")
 
     def log(self, part: str) -> str:
-        """What the process of a part has written so far."""
-        return (self.home / "logs" / f"{part}.log").read_text(errors="replace")
+        return (self.home.logs / f"{part}.log").read_text(errors="replace")
 
 
 @contextlib.contextmanager
-def running_stack(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """A system that is ready, its "Local inbox" included. Afterwards it must have stopped and left no process."""
+def running(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A system that is ready, with its "Local inbox". Afterwards it must have stopped, and left no process."""
     port = free_port()
-    environment = {**os.environ, "TEMPS_PORT": str(port), **(settings or {}), "TEMPS_HOME": str(home)}
     said = home.with_name(home.name + ".said")
+    settings = {"TEMPS_PORT": str(port), **(environment or {}), "TEMPS_HOME": str(home)}
     with said.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.local", "up"],
-            env=environment,
+            env={**os.environ, **settings},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    stack = Stack(home, f"http://127.0.0.1:{environment['TEMPS_PORT']}", process, said, environment)
+    stack = Stack(Home(home), f"http://127.0.0.1:{settings['TEMPS_PORT']}", process, said)
     pids: list[int] = []
     try:
-        _wait_until_ready(stack)
+        wait_until(lambda: _settled(stack), READY_SECONDS, said.read_text)
         yield stack
         pids = [part["pid"] for part in stack.parts().values() if part["pid"]]
     finally:
@@ -106,19 +119,21 @@ def running_stack(home: Path, settings: Mapping[str, str] | None = None) -> Iter
     assert not left, f"left running: {left}"
 
 
-def _wait_until_ready(stack: Stack) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while "everything is ready" not in (text := stack.said.read_text()):
-        assert stack.process.poll() is None, text
-        assert time.monotonic() < deadline, text + _why(stack)
+def wait_until(condition: Callable[[], Found], seconds: float = 15.0, explain: Callable[[], str] = lambda: "") -> Found:
+    """The first truthy value of `condition`, asked again and again; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain. {explain()}"
         time.sleep(0.05)
+    return found
+
+
+def _settled(stack: Stack) -> bool:
+    assert stack.process.poll() is None, stack.said.read_text()
+    text = stack.said.read_text()
     assert "could not be created" not in text, text
+    return "everything is ready" in text
 
 
-def _why(stack: Stack) -> str:
-    """The ends of the logs of the parts that are not ready."""
-    try:
-        missing = [name for name, part in stack.parts().items() if part["waiting_for"] or not part["pid"]]
-    except LocalError as error:
-        return str(error)
-    return "".join(f"\n-- {name}\n{stack.log(name)[-2_000:]}" for name in missing)
+def _all_ready(parts: Mapping[str, Mapping[str, Any]]) -> bool:
+    return all(part["state"] == "running" and part["waiting_for"] is None for part in parts.values())
