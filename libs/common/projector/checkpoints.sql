@@ -80,6 +80,12 @@ UPDATE projection.model SET stopped = false, generation = generation + 1 WHERE n
 UPDATE projection.checkpoint AS c SET position = n.position, fact_id = n.fact_id, created = n.created
 FROM projection.checkpoint AS n WHERE c.model = %(key)s AND n.model = %(next)s AND n.stream = c.stream
 
+-- name: swap_model
+UPDATE projection.model
+SET definition = %(definition)s, generation = generation + 1, stopped = false,
+    stream = NULL, sequence = NULL, error = NULL, since = NULL, tries = 0
+WHERE name = %(key)s
+
 -- name: remove_model
 DELETE FROM projection.model WHERE name = %(key)s
 

@@ -51,8 +51,8 @@ class Lane:
         self.unknown: Counter[str] = Counter()
         """Facts whose type this code does not know, by type: models skipped them."""
         self.batch = batch
-        self._streams = sorted({stream for _, stream in self.marks})
-        self._reader = LogReader(bus, {stream: self._lowest(stream) for stream in self._streams}, ahead=2 * batch)
+        self.streams = sorted({stream for _, stream in self.marks})
+        self._reader = LogReader(bus, {stream: self._lowest(stream) for stream in self.streams}, ahead=2 * batch)
 
     @property
     def behind(self) -> int:
@@ -73,7 +73,7 @@ class Lane:
         for target in self.targets:
             await self.session.run(f"SET search_path TO {target.schema}; {target.model.statements['stage']}")
         await self.session.run("RESET search_path")
-        also: dict[str, list[Mark]] = {stream: [] for stream in self._streams}
+        also: dict[str, list[Mark]] = {stream: [] for stream in self.streams}
         for (_, stream), mark in self.marks.items():
             also[stream].append(mark)
         await self._reader.start(also)
@@ -145,7 +145,7 @@ class Lane:
     def _work(self, target: Target, facts: Facts) -> _Work:
         moves: list[Move] = []
         news: list[Envelope] = []
-        for stream in self._streams:
+        for stream in self.streams:
             new = _after(facts.get(stream, ()), old := self.marks[target.key, stream].position)
             if new:
                 mark = Mark(new[-1].sequence, new[-1].id, self._reader.created(stream))
@@ -162,14 +162,14 @@ class Lane:
     async def _isolate(self, facts: Facts) -> None:
         """Each target by itself: those that can go on do, the others stop before the first fact they cannot take."""
         for target in list(self.targets):
-            for stream in self._streams:
+            for stream in self.streams:
                 found = await self._bisect(target, stream, facts.get(stream, []))
                 if found is not None:
                     await self._stop(found)
                     self.targets.remove(target)
                     break
         for key in {key for key, _ in self.marks} - {target.key for target in self.targets}:
-            for stream in self._streams:
+            for stream in self.streams:
                 del self.marks[key, stream]
 
     async def _bisect(self, target: Target, stream: str, facts: list[Envelope]) -> Stopped | None:

@@ -40,3 +40,14 @@ CREATE TEMP TABLE stage_facts (
 -- name: apply
 -- A fact published twice, further apart than JetStream's window for duplicates, keeps its first place.
 INSERT INTO facts SELECT * FROM stage_facts ORDER BY stream, sequence ON CONFLICT (id) DO NOTHING;
+
+-- name: copied
+-- The copy of one stream in its order, each column as the fold gave it.
+SELECT id, stream, sequence, log_subject, type, source, subject,
+       to_char(time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), email_id::text, correlation_id, causation_id,
+       actor::text, data::text
+FROM log.facts WHERE stream = %(stream)s ORDER BY sequence
+
+-- name: places
+-- Where the copy has facts with these ids: a fact published twice is copied at its first place.
+SELECT id, sequence FROM log.facts WHERE stream = %(stream)s AND id = ANY (%(ids)s)
