@@ -5,6 +5,7 @@ from libs.common.projector.live import Projector
 from libs.common.projector.model import ReadModel, live_schemas, read_model
 from libs.common.projector.reading import LogDivergedError
 from libs.common.projector.rebuild import Outcome, RebuildRefusedError, Report, rebuild
+from libs.common.projector.report import resume_model, status
 from libs.common.projector.verify import Verdict, VerifyFailedError, verify_log
 
 __all__ = [
@@ -21,5 +22,7 @@ __all__ = [
     "live_schemas",
     "read_model",
     "rebuild",
+    "resume_model",
+    "status",
     "verify_log",
 ]

@@ -33,7 +33,7 @@ async def compare(
     """Model → differences between its live tables and a fold from the beginning at the same cut; [] is equal.
 
     The live projector is held up only for the moment in which both are at the same fact.
-    Raises RebuildRefusedError, LogDivergedError, StatementError.
+    Raises RebuildRefusedError, LogDivergedError, StatementError; AwayError before it has begun.
     """
     work = Beside(bus, owner_url=owner_url, postgres_url=postgres_url, models=models, streams=streams)
     while True:
@@ -46,6 +46,8 @@ async def compare(
             finally:
                 await session.close()
         except (AwayError, BusError, FencedError, NotYetError) as error:
+            if not work.begun:
+                raise
             log.warning("the comparison waits: %s", error)
             await asyncio.sleep(_PAUSE)
 

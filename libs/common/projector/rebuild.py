@@ -71,7 +71,7 @@ class Beside:
         self.models = [model for model in models if model.rebuilt]
         self.targets: list[Target] = [beside(model) for model in self.models]
         self.stopped: list[Stopped] = []
-        self._begun = False
+        self.begun = False
 
     async def open(self) -> Session:
         """A session that holds the lock of every model, with the new tables there.
@@ -82,12 +82,12 @@ class Beside:
         session = await Session.open(self._url, name="temps-rebuild", statement_timeout=_STATEMENT_SECONDS)
         try:
             await self._locked(session)
-            if not self._begun:
+            if not self.begun:
                 await prepare(session, self.models, self._role, self._streams)
                 async with session.transaction():
                     for target in self.targets:
                         await begin(session, target, self._role, self._streams)
-                self._begun = True
+                self.begun = True
         except BaseException:
             await session.close()
             raise
@@ -121,7 +121,7 @@ class Beside:
     async def _locked(self, session: Session) -> None:
         for model in self.models:
             if not await try_lock(session, f"temps.rebuild.{model.name}"):
-                if self._begun:
+                if self.begun:
                     # Our own lost connection may hold it until the server notices.
                     raise AwayError(f"the lock of {model.name} is not free yet")
                 raise RebuildRefusedError(f"read model {model.name} is being rebuilt or compared by somebody else")
@@ -136,9 +136,9 @@ async def rebuild(
     streams: Sequence[str] = LOG,
     report: Report = lambda _done, _all: None,
 ) -> Outcome:
-    """Rebuild these models and swap them in together. Waits out absence of NATS or Postgres.
+    """Rebuild these models and swap them in together. Once begun, absence of NATS or Postgres is waited out.
 
-    Raises RebuildRefusedError, LogDivergedError, StatementError.
+    Raises RebuildRefusedError, LogDivergedError, StatementError; AwayError before it has begun.
     """
     began = time.monotonic()
     work = Beside(bus, owner_url=owner_url, postgres_url=postgres_url, models=models, streams=streams)
@@ -157,6 +157,8 @@ async def rebuild(
             finally:
                 await session.close()
         except (AwayError, BusError, FencedError) as error:
+            if not work.begun:
+                raise
             log.warning("the rebuild waits: %s", error)
             await asyncio.sleep(_PAUSE)
     outcome.stopped = work.stopped
