@@ -12,7 +12,7 @@ SERVICES := gateway providers sender tracking analytics
 # Interpreters and packages come from this machine and the locks, never from somewhere uv finds by itself.
 export UV_PYTHON_DOWNLOADS := never
 # GNU make 3.81 (macOS) has no --output-sync: the lines then mix, the outcome is the same.
-TOGETHER := --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+TOGETHER := --no-print-directory --keep-going -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status stop start logs reset demo rebuild verify-log setup lock fmt check test ci bench \
