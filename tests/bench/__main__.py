@@ -20,9 +20,8 @@ def main(wanted: list[str]) -> int:
     """Run the benches whose name contains one of `wanted` (all without); 1 when one of them failed."""
     names = [path.stem for path in sorted(HERE.glob("bench_*.py"))]
     chosen = [name for name in names if not wanted or any(word in name for word in wanted)]
-    print(
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
-    )
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    print(f"{machine}, load {os.getloadavg()[0]:.1f} before")
     print(f"{'what':<58} {'figure':>28}   ceiling in the same run")
     failed = []
     for name in chosen:
