@@ -1,0 +1,152 @@
+"""The sender's two processes: `python -m services.sender` accepts, `python -m services.sender worker` delivers."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from libs.common.bus import Bus
+from libs.common.consume import View
+from libs.common.principal import read_key
+from libs.common.secrets import read_key_ring
+from libs.common.serve import ASGIApp, Service, background, create_app, run
+from libs.common.settings import load
+from services.sender.adapters.directory import ViewedDirectory
+from services.sender.adapters.gate import Gate
+from services.sender.adapters.journal import LogJournal
+from services.sender.adapters.log_space import LogSpace
+from services.sender.adapters.mailroom import LogMailroom
+from services.sender.adapters.outlet import ProviderOutlet
+from services.sender.adapters.recent import RecentOutcomes
+from services.sender.adapters.relays import Relays
+from services.sender.adapters.server_start import server_started_at
+from services.sender.api.emails import emails
+from services.sender.consumer.feeder import Feeding
+from services.sender.consumer.hands import Hands
+from services.sender.consumer.worker import Worker
+from services.sender.handlers.accept_email import AcceptDeps
+from services.sender.handlers.deliver_email import DeliverDeps
+from services.sender.projections.domains import Domains
+from services.sender.projections.providers import Providers
+from services.sender.settings import SenderSettings, WorkerSettings
+
+MAX_REQUEST = 20 * 2**20
+
+
+@asynccontextmanager
+async def open_sender(settings: SenderSettings) -> AsyncIterator[ASGIApp]:
+    """The HTTP side: two views, one route."""
+    bus = Bus(settings.nats_url, name="sender")
+    providers, domains, space = Providers(), Domains(), LogSpace(bus)
+    views = {
+        "provider": View(bus, set_name="provider", apply=providers.apply, reset=providers.reset),
+        "domain": View(bus, set_name="domain", apply=domains.apply, reset=domains.reset),
+    }
+    accept = AcceptDeps(
+        bus=bus,
+        directory=ViewedDirectory(providers.living, domains.by_name, tuple(views.values())),
+        log_is_full=space.full_for_accepting,
+        public_url=settings.public_url,
+        retention=timedelta(days=settings.content_retention_days) if settings.content_retention_days else None,
+    )
+
+    def waiting_for() -> list[str]:
+        return [f"{name}s" for name, view in views.items() if not view.caught_up.is_set()]
+
+    app = create_app(
+        Service(
+            name="sender",
+            routers=[emails],
+            principal_key=read_key(settings.principal_key_file),
+            views=views,
+            waiting_for=waiting_for,
+            degraded=lambda: [] if bus.connected else ["nats"],
+            state={"accept": accept},
+            max_body=MAX_REQUEST,
+        )
+    )
+    await bus.start()
+    try:
+        async with background(space.run(), *(view.run() for view in views.values())):
+            yield app
+    finally:
+        await bus.close()
+
+
+def make_worker(settings: WorkerSettings, bus: Bus, space: LogSpace) -> Worker:
+    """The delivering side, wired; nothing runs yet."""
+    providers, recent = Providers(), RecentOutcomes()
+    outlets: dict[int, ProviderOutlet] = {}
+    gate = Gate(connected=lambda: bus.connected, log_is_full=space.full_for_sending)
+    view = View(bus, set_name="provider", apply=providers.apply, reset=providers.reset)
+    journal = LogJournal(bus, gate, recent, providers, view)
+    ring = read_key_ring(settings.keyring_file)
+    deliver = DeliverDeps(
+        journal=journal,
+        mailroom=LogMailroom(bus),
+        providers=providers.living,
+        deleted=providers.deleted,
+        outlet=lambda provider: outlets[provider.id],
+    )
+    feeding = Feeding(
+        bus,
+        gate,
+        Hands(bus, gate),
+        deliver,
+        started_at=lambda: server_started_at(settings.nats_monitor_url, replicas=settings.nats_replicas),
+    )
+    worker = Worker(
+        feeding=feeding,
+        providers=providers,
+        view=view,
+        recent=recent,
+        journal=journal,
+        outlets=outlets,
+        open_relay=Relays(bus, ring).open,
+        local_inbox_connections=settings.local_inbox_connections,
+        drain_seconds=settings.drain_seconds,
+    )
+    providers.changed = worker.provider_changed
+    return worker
+
+
+@asynccontextmanager
+async def open_worker(settings: WorkerSettings) -> AsyncIterator[ASGIApp]:
+    """The delivering side; its only HTTP is health and metrics."""
+    bus = Bus(settings.nats_url, name="sender-worker")
+    space = LogSpace(bus)
+    worker = make_worker(settings, bus, space)
+    app = create_app(
+        Service(
+            name="sender-worker",
+            routers=[],
+            principal_key=read_key(settings.principal_key_file),
+            views={"provider": worker.view},
+            waiting_for=lambda: [] if worker.ready.is_set() else ["providers"],
+            degraded=worker.feeding.gate.why_closed,
+        )
+    )
+    await bus.start()
+    hands = worker.feeding.hands
+    try:
+        async with background(space.run(), worker.view.run(), hands.tick(), hands.keep(), worker.run()):
+            yield app
+    finally:
+        await bus.close()
+
+
+def main() -> None:
+    """Which of the two is the first argument's word."""
+    match sys.argv[1:]:
+        case []:
+            run(load(SenderSettings), open_sender)
+        case ["worker"]:
+            settings = load(WorkerSettings)
+            run(settings, open_worker, port=settings.internal_port)
+        case _:
+            print("usage: python -m services.sender [worker]", file=sys.stderr)
+            sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Reading an email back: its first fact from the log, its bodies from MAIL_CONTENT; never somebody else's."""
+
+import logging
+from dataclasses import dataclass
+
+from libs.common.bus import Bus
+from libs.common.content import (
+    EMAIL_ID_HEADER,
+    Content,
+    ContentError,
+    decode_content,
+    sha256_of,
+)
+from libs.common.events import Envelope, decode
+from libs.common.facts_of import facts_of
+from libs.common.streams import CONTENT, EVENTS
+from services.sender.adapters.journal import persistently
+from services.sender.domain.attempt import Attempt
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LogMailroom:
+    """`services.sender.ports.Mailroom` over the streams."""
+
+    bus: Bus
+
+    async def accepted(self, attempt: Attempt) -> Envelope | None:
+        """By its sequence; by a search if the log was restored and has it elsewhere."""
+        if attempt.accepted_sequence:
+            message = await persistently(lambda: self.bus.direct_get(EVENTS, attempt.accepted_sequence))
+            if message is not None and message.subject.startswith("mail.email."):
+                fact = decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence)
+                if fact.name == "email.accepted" and fact.data.get("email_id") == str(attempt.email_id):
+                    return fact
+        found = await persistently(lambda: facts_of(self.bus, attempt.email_id, events="accepted.>"))
+        return found[0] if found else None
+
+    async def content(self, accepted: Envelope) -> Content | None:
+        """A lost tail re-uses sequences: the email's id and the SHA-256 have to agree with the fact."""
+        reference = accepted.data["content"]
+        message = await persistently(lambda: self.bus.direct_get(CONTENT, int(reference["sequence"])))
+        if (
+            message is None
+            or message.headers.get(EMAIL_ID_HEADER) != accepted.data["email_id"]
+            or sha256_of(message.data) != reference["sha256"]
+        ):
+            log.error("the content of email %s is lost", accepted.data["email_id"])
+            return None
+        try:
+            return decode_content(message.data)
+        except ContentError:
+            log.exception("the content of email %s cannot be read", accepted.data["email_id"])
+            return None

@@ -1,0 +1,89 @@
+"""The outcomes of the last minutes in memory: most questions *has it been done?* need no read of the log."""
+
+import time
+from collections import OrderedDict
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from libs.common.bus import Bus
+from libs.common.events import Envelope, decode
+from libs.common.streams import EVENTS
+from services.sender.domain.outcome import OUTCOMES
+
+SECONDS = 15 * 60
+READ_AT_MOST = 200_000
+"""Messages of the log that are looked through at start, however busy the last minutes were."""
+KEEP_AT_MOST = 100_000
+"""About 50 MB; what is older is read from the log."""
+_MARGIN = 5.0
+
+Key = tuple[UUID, int, int]
+
+
+class RecentOutcomes:
+    """Where in the log an attempt's outcome is, for attempts that became due after `complete_since`."""
+
+    def __init__(self, *, keep: int = KEEP_AT_MOST) -> None:
+        """Nothing is known before `load`."""
+        self.complete_since = float("inf")
+        self._keep = keep
+        self._known: OrderedDict[Key, tuple[int, float]] = OrderedDict()
+
+    async def load(self, bus: Bus) -> None:
+        """Read the last minutes' outcomes in one pass. Raises BusError."""
+        now = time.time()
+        state = await bus.stream_state(EVENTS)
+        since, start = now - SECONDS, max(1, state.last_sequence - READ_AT_MOST)
+        first = True
+        complete_since = since
+        async for message in bus.direct_batch(EVENTS, "mail.email.*.*", start_sequence=start, batch=1_000):
+            if first and start > 1:
+                complete_since = max(since, message.time)
+            first = False
+            if message.time >= since and message.subject.rpartition(".")[2] in OUTCOMES:
+                self._add(orjson.loads(message.data)["data"], message.sequence, message.time)
+        self.complete_since = min(self.complete_since, complete_since)
+
+    def remember(self, stored: Envelope) -> None:
+        """One of our own has been written."""
+        self._add(stored.data, stored.sequence, stored.at.timestamp())
+
+    def knows_of(self, due_at: float) -> bool:
+        """Whether an attempt that became due then would be here if it had an outcome."""
+        return due_at > self.complete_since + _MARGIN
+
+    def sequence_of(self, key: Key) -> int | None:
+        """Where the attempt's outcome is."""
+        known = self._known.get(key)
+        return known[0] if known is not None else None
+
+    def _add(self, data: dict[str, Any], sequence: int, at: float) -> None:
+        if data.get("provider_id") is None or "attempt" not in data:
+            return
+        self._known[UUID(data["email_id"]), int(data["attempt"]), int(data["provider_id"])] = (sequence, at)
+        while len(self._known) > self._keep:
+            _, (_, oldest) = self._known.popitem(last=False)
+            self.complete_since = max(self.complete_since, oldest)
+
+
+async def read_outcome(bus: Bus, key: Key, shard: str, due_at: datetime) -> Envelope | None:
+    """The outcome of an attempt, or that it was rerouted, from the log; stops at the first hit. Raises BusError.
+
+    `mail.email.<shard>.*` leaves the accepted facts out, which have two tokens more.
+    """
+    email_id, number, provider_id = key
+    wanted, needle = f"email/{email_id}", str(email_id).encode()
+    async for message in bus.direct_batch(
+        EVENTS, f"mail.email.{shard}.*", start_time=due_at.astimezone(UTC), batch=128
+    ):
+        event = message.subject.rpartition(".")[2]
+        if needle not in message.data or (event not in OUTCOMES and event != "rerouted"):
+            continue
+        fact = decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence)
+        provider = fact.data.get("from_provider_id" if event == "rerouted" else "provider_id")
+        if fact.subject == wanted and fact.data.get("attempt") == number and provider == provider_id:
+            return fact
+    return None

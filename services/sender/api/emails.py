@@ -1,0 +1,73 @@
+"""`POST /api/emails`. The other routes of emails that this service will own answer 404 until they exist."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import Request, Response
+
+from libs.common.errors import InvalidError
+from libs.common.principal import Principal
+from libs.common.serve import (
+    POSITION_HEADER,
+    ResponseModel,
+    check_json,
+    request_id_of,
+    requires,
+    router,
+)
+from services.sender.api.metrics import ACCEPTED
+from services.sender.api.send_body import SendEmail, read_send_body
+from services.sender.handlers.accept_email import AcceptDeps, accept_email
+
+emails = router()
+
+_KEY = "idempotency-key"
+
+
+class SentEmail(ResponseModel):
+    """The email as accepted. `provider_message_id` is known once a relay has taken it: see `GET /emails/{id}`."""
+
+    id: UUID
+    status: str
+    provider_message_id: str | None
+    provider_id: int | None
+    suppressed: list[str]
+
+
+def _body_schema() -> dict[str, Any]:
+    """The request's schema, whole in its place: its parts are nobody else's."""
+    schema = SendEmail.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts: dict[str, Any] = schema.pop("$defs", {})
+    inlined = orjson.dumps(schema)
+    for name, part in parts.items():
+        inlined = inlined.replace(b'{"$ref":"#/components/schemas/%s"}' % name.encode(), orjson.dumps(part))
+    whole: dict[str, Any] = orjson.loads(inlined)
+    return whole
+
+
+@emails.post(
+    "/api/emails",
+    status_code=201,
+    response_model=SentEmail,
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _body_schema()}}}},
+)
+async def send_email(request: Request, caller: Annotated[Principal, requires("emails:send")]) -> Response:
+    """Accept an email and deliver it. 201 means: it is on disk, and owed a delivery or a reason."""
+    # The body is read by hand: FastAPI's way through dicts costs as much as everything else here together.
+    check_json(request)
+    if _KEY in request.headers:
+        raise InvalidError([("Idempotency-Key", "is not available yet")])
+    deps: AcceptDeps = request.app.state.accept
+    command = read_send_body(await request.body())
+    accepted = await accept_email(deps, command, actor=caller.actor(), request_id=request_id_of(request))
+    ACCEPTED.labels(accepted.status).inc()
+    body: dict[str, object] = {
+        "id": str(accepted.email_id),
+        "status": accepted.status,
+        "provider_message_id": None,
+        "provider_id": accepted.provider_id,
+        "suppressed": [],
+    }
+    position = {POSITION_HEADER: f"email={accepted.sequence}"}
+    return Response(orjson.dumps(body), status_code=201, media_type="application/json", headers=position)

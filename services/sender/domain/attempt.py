@@ -1,0 +1,93 @@
+"""One attempt as the queue hands it out: the first is the accepted fact itself, later ones come from a schedule.
+
+A schedule's body holds all that is needed to know what is due; the email itself is read from the log by sequence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from libs.common.events import Envelope, timestamp
+from libs.common.streams import EVENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The `number`-th try (from 1) at a provider. `pending` is None for the first: everybody."""
+
+    email_id: UUID
+    number: int
+    provider_id: int
+    lane: str
+    due_at: datetime
+    accepted_at: datetime
+    accepted_sequence: int
+    pending: tuple[str, ...] | None = None
+
+    @property
+    def key(self) -> tuple[UUID, int, int]:
+        """Two messages with the same key are two copies of the same work."""
+        return self.email_id, self.number, self.provider_id
+
+    def body(self) -> dict[str, Any]:
+        """What a schedule carries; provider and lane are in its target."""
+        return {
+            "email_id": str(self.email_id),
+            "attempt": self.number,
+            "due_at": timestamp(self.due_at),
+            "accepted_at": timestamp(self.accepted_at),
+            "accepted_sequence": self.accepted_sequence,
+            "pending": list(self.pending) if self.pending is not None else None,
+        }
+
+
+class NotAnAttempt(ValueError):
+    """A message on the queue that nobody of ours can have put there."""
+
+
+def first_attempt(accepted: Envelope, *, provider_id: int, lane: str) -> Attempt:
+    """The attempt that an accepted fact is. Raises NotAnAttempt."""
+    try:
+        at = accepted.at
+        email_id = UUID(accepted.data["email_id"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotAnAttempt(repr(error)) from error
+    return Attempt(email_id, 1, provider_id, lane, at, at, accepted.sequence)
+
+
+def scheduled_attempt(body: Mapping[str, Any], *, provider_id: int, lane: str) -> Attempt:
+    """The attempt that a schedule's body names. Raises NotAnAttempt."""
+    try:
+        pending = body["pending"]
+        return Attempt(
+            email_id=UUID(body["email_id"]),
+            number=int(body["attempt"]),
+            provider_id=provider_id,
+            lane=lane,
+            due_at=datetime.fromisoformat(body["due_at"]),
+            accepted_at=datetime.fromisoformat(body["accepted_at"]),
+            accepted_sequence=int(body["accepted_sequence"]),
+            pending=tuple(pending) if pending is not None else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotAnAttempt(repr(error)) from error
+
+
+def source_sequence(header: str) -> int:
+    """The sequence in MAIL_EVENTS that a queued copy came from: `Nats-Stream-Source` is `<stream> <sequence> …`.
+
+    0 when it names another stream or nothing.
+    """
+    stream, _, rest = header.partition(" ")
+    number = rest.partition(" ")[0]
+    return int(number) if stream == EVENTS and number.isdigit() else 0
+
+
+def queue_position(subject: str) -> tuple[int, str]:
+    """Provider and lane of `queue.ready.<provider>.<lane>`. Raises NotAnAttempt."""
+    tokens = subject.split(".")
+    if len(tokens) != 4 or not tokens[2].isdigit():
+        raise NotAnAttempt(subject)
+    return int(tokens[2]), tokens[3]

@@ -1,0 +1,119 @@
+"""One attempt, one fact: folded from what the relay said about each recipient (DESIGN 5, step 8)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from libs.common.events.email import (
+    EmailBounced,
+    EmailDeferred,
+    EmailFact,
+    EmailFailed,
+    EmailSent,
+    EmailUnknown,
+    RecipientOutcome,
+)
+from services.sender.domain.attempt import Attempt
+
+GAVE_UP = "gave_up"
+
+OUTCOMES = frozenset({"sent", "deferred", "unknown", "bounced", "failed"})
+"""The events that end an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What is the same for every outcome of an attempt. `retry_at` is when to try again, None gives up."""
+
+    attempt: Attempt
+    retry_at: datetime | None
+    duration_ms: int | None = None
+    reason: str | None = None
+
+
+def concluded(
+    tried: Tried,
+    outcomes: Sequence[RecipientOutcome],
+    *,
+    provider_message_id: str | None = None,
+    captured: bool = False,
+) -> EmailSent | EmailDeferred | EmailBounced | EmailFailed:
+    """The attempt's fact when every recipient has an outcome; those still pending fail when it is given up."""
+    pending = any(each.outcome == "deferred" for each in outcomes)
+    if pending and tried.retry_at is None:
+        outcomes = [_given_up(each) if each.outcome == "deferred" else each for each in outcomes]
+        return concluded(
+            replace(tried, reason=GAVE_UP), outcomes, provider_message_id=provider_message_id, captured=captured
+        )
+    kinds = {each.outcome for each in outcomes}
+    common = _common(tried, outcomes, tried.retry_at if pending else None)
+    if "accepted" in kinds:
+        return EmailSent(provider_message_id=provider_message_id, captured=captured, **common)
+    if pending:
+        return EmailDeferred(**common)
+    if "bounced" in kinds:
+        return EmailBounced(origin="session", **common)
+    return EmailFailed(**common)
+
+
+def everybody(recipients: Sequence[str], outcome: str, text: str, **codes: Any) -> list[RecipientOutcome]:
+    """The same outcome for all."""
+    return [
+        RecipientOutcome.model_validate({"address": address, "outcome": outcome, "text": text, **codes})
+        for address in recipients
+    ]
+
+
+def unknown(
+    tried: Tried, recipients: Sequence[str], *, stage: str, policy: str, text: str
+) -> EmailUnknown | EmailFailed:
+    """The answer never came. `retry` tries again at `tried.retry_at`; `hold` leaves it to a person."""
+    if policy == "retry" and tried.retry_at is None:
+        given_up = everybody(recipients, "failed", f"Given up; the last attempt's outcome is unknown: {text}")
+        return EmailFailed(**_common(replace(tried, reason=GAVE_UP), given_up, None))
+    next_at = tried.retry_at if policy == "retry" else None
+    outcomes = everybody(recipients, "unknown", text)
+    return EmailUnknown.model_validate(
+        {**_common(replace(tried, reason=stage), outcomes, next_at), "stage": stage, "policy": policy}
+    )
+
+
+def failed(tried: Tried, recipients: Sequence[str], *, reason: str, text: str) -> EmailFailed:
+    """Over, and it is not an address that is at fault."""
+    return EmailFailed(**_common(replace(tried, reason=reason), everybody(recipients, "failed", text), None))
+
+
+def next_attempt(attempt: Attempt, fact: EmailFact | dict[str, Any]) -> Attempt | None:
+    """The attempt that an outcome asks for, if any: for those it left pending, at its own `next_at`."""
+    data = fact.model_dump(mode="json") if isinstance(fact, EmailFact) else fact
+    if data.get("next_at") is None:
+        return None
+    left = tuple(each["address"] for each in data["recipients"] if each["outcome"] in ("deferred", "unknown"))
+    return Attempt(
+        email_id=UUID(str(data["email_id"])),
+        number=attempt.number + 1,
+        provider_id=attempt.provider_id,
+        lane=attempt.lane,
+        due_at=datetime.fromisoformat(data["next_at"]),
+        accepted_at=attempt.accepted_at,
+        accepted_sequence=attempt.accepted_sequence,
+        pending=left,
+    )
+
+
+def _common(tried: Tried, outcomes: Sequence[RecipientOutcome], next_at: datetime | None) -> dict[str, Any]:
+    return {
+        "email_id": tried.attempt.email_id,
+        "attempt": tried.attempt.number,
+        "provider_id": tried.attempt.provider_id,
+        "recipients": list(outcomes),
+        "next_at": next_at,
+        "reason": tried.reason,
+        "duration_ms": tried.duration_ms,
+    }
+
+
+def _given_up(outcome: RecipientOutcome) -> RecipientOutcome:
+    return outcome.model_copy(update={"outcome": "failed"})

@@ -1,0 +1,53 @@
+"""Whether a message of the queue may be work that was done, or begun, before (DESIGN 5, step 6).
+
+A damaged queue re-sources its history as fresh messages, and a killed server hands messages out again that were in
+somebody's hands, as if for the first time: so a message's own word that it is new is not enough.
+"""
+
+from dataclasses import dataclass
+
+LATE_SECONDS = 60.0
+"""A message stored in the queue this long after it was due has not come there by the usual way."""
+CLOCK_SECONDS = 2.0
+"""Our clock and the server's may differ by this much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What is known of a message's way here; times in Unix seconds.
+
+    `index` counts the messages of its consumer since the last (re)connect, from 0, `window` is that consumer's
+    `max_ack_pending`. `counted_since` is since when the server's delivery counts cannot have been lost: its own
+    start or the queue's creation, whichever is later; None when that is not known.
+    """
+
+    attempt: int
+    due_at: float
+    stored_at: float
+    num_delivered: int
+    connected_at: float
+    index: int
+    window: int
+    counted_since: float | None
+
+
+def is_suspect(handed: Handed) -> bool:
+    """Whether the log has to be asked for an outcome before anything is sent."""
+    return (
+        handed.num_delivered > 1
+        or handed.attempt > 1
+        or handed.stored_at < handed.connected_at + CLOCK_SECONDS
+        or handed.stored_at > handed.due_at + LATE_SECONDS
+    )
+
+
+def may_have_been_begun(handed: Handed) -> bool:
+    """For a suspect without an outcome: whether a lost worker may have had it on the wire.
+
+    A count of 1 is believed when the attempt became due after the server began to count: then it cannot have been
+    handed out before. (No allowance for clocks: a killed server is away for longer than they differ.)
+    """
+    if handed.num_delivered > 1:
+        return True
+    exact = handed.counted_since is not None and handed.due_at > handed.counted_since
+    return handed.index < handed.window and not exact

@@ -1,0 +1,83 @@
+"""What the handlers need of the world."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from libs.common.content import Content
+from libs.common.events import Envelope
+from libs.common.events.domain import DomainState
+from libs.common.events.email import EmailFact
+from libs.common.events.provider import ProviderState
+from libs.common.relay.port import BeforeDot, SendResult, Submission
+from services.sender.domain.attempt import Attempt
+
+
+class Directory(Protocol):
+    """What routing knows: views in memory."""
+
+    @property
+    def providers(self) -> Mapping[int, ProviderState]: ...
+
+    @property
+    def domains(self) -> Mapping[str, DomainState]: ...
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether both sets have been read at all."""
+        ...
+
+    async def refresh(self) -> bool:
+        """Catch up with the log; False when that could not be done in time."""
+        ...
+
+
+class Mailroom(Protocol):
+    """Reading what was stored; waits for as long as JetStream is away."""
+
+    async def accepted(self, attempt: Attempt) -> Envelope | None:
+        """The fact that began this email, None when the log has lost it."""
+        ...
+
+    async def content(self, accepted: Envelope) -> Content | None:
+        """The bodies, None when they are lost or are not this email's."""
+        ...
+
+
+class Journal(Protocol):
+    """Writing down what happened. Nothing here ever fails: it goes on until it is written, and the worker waits."""
+
+    async def find(self, attempt: Attempt) -> Envelope | None:
+        """The fact that ended this attempt, if there is one."""
+        ...
+
+    async def record(self, fact: EmailFact, *, correlation_id: str | None, causation_id: str | None) -> None:
+        """Append a fact."""
+        ...
+
+    async def schedule(self, attempt: Attempt) -> None:
+        """Let an attempt become due at its time; it replaces an earlier schedule of the same email."""
+        ...
+
+    async def stop_provider(self, provider: ProviderState, reason: str) -> None:
+        """Append `provider.stopped`, unless its settings have changed since `provider` was read."""
+        ...
+
+
+class Outlet(Protocol):
+    """One provider's way out."""
+
+    async def send(self, submission: Submission, before_dot: BeforeDot) -> SendResult | None:
+        """Wait for a turn and hand the message over; None when the provider was deleted meanwhile."""
+        ...
+
+
+class Lease(Protocol):
+    """Our right to work on a message of the queue."""
+
+    async def confirm(self) -> bool:
+        """Whether the final dot may be sent now: it is still ours, and what happens can be written down."""
+        ...
+
+    async def regain(self) -> bool:
+        """After a `confirm` that said no: wait until sending is possible again; False when the lease is lost."""
+        ...

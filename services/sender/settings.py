@@ -1,0 +1,25 @@
+"""What both processes of the sender are told by their environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from libs.common.settings import Settings
+
+
+class SenderSettings(Settings):
+    """The HTTP side."""
+
+    content_retention_days: int = Field(45, ge=0)
+    """0 keeps the bodies."""
+
+
+class WorkerSettings(Settings):
+    """The delivering side."""
+
+    keyring_file: Path
+    internal_port: int
+    local_inbox_connections: int = Field(16, ge=1)
+    """Connections to the bundled inbox, which is on this machine and has no limit of its own."""
+    drain_seconds: float = Field(7.0, gt=0)
+    """How long a stop waits for what is on the wire; the supervisor's patience is 10 s."""
