@@ -1,0 +1,39 @@
+"""What a recipient's outcomes make of it: which of two outcomes stands, whichever of them is read first."""
+
+from collections.abc import Mapping
+from typing import Final
+
+QUEUED: Final = "queued"
+FAILED: Final = "failed"
+CAPTURED: Final = "captured"
+SENT: Final = "sent"
+DELIVERED: Final = "delivered"
+BOUNCED: Final = "bounced"
+
+RANK: Mapping[str, int] = {QUEUED: 1, FAILED: 2, CAPTURED: 3, SENT: 4, DELIVERED: 5, BOUNCED: 6}
+"""The higher one stands; of two equal ones the later in the log. A bounce after a delivery is a bounce."""
+
+OF_OUTCOME: Mapping[str, str] = {
+    "accepted": SENT,
+    "deferred": QUEUED,
+    "unknown": QUEUED,
+    "bounced": BOUNCED,
+    "failed": FAILED,
+}
+"""One recipient's outcome in one attempt → its status; a deferral or an unknown one says so in `detail`."""
+
+EMAIL_ORDER = (QUEUED, FAILED, BOUNCED, SENT, DELIVERED, CAPTURED)
+"""An email's status is the first of these that any of its recipients has (the CASE of emails.sql)."""
+
+ALL_STATUSES = (
+    QUEUED,
+    "scheduled",
+    SENT,
+    DELIVERED,
+    BOUNCED,
+    FAILED,
+    CAPTURED,
+    "cancelled",
+    "suppressed",
+)
+"""Every status of the contract, in the order of its figures; those that nothing leads to yet stay at zero."""

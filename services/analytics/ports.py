@@ -1,0 +1,15 @@
+"""What the handlers need of the projector: how far the read models are."""
+
+from typing import Protocol
+
+
+class Checkpoints(Protocol):
+    """The positions of the read models, as `libs.common.projector.Projector` keeps them."""
+
+    def position(self, stream: str, model: str | None = None) -> int:
+        """The last sequence of `stream` that is applied."""
+        ...
+
+    async def wait_for(self, stream: str, sequence: int, timeout: float, *, model: str | None = None) -> bool:
+        """Whether `sequence` was reached within `timeout` seconds."""
+        ...

@@ -1,0 +1,12 @@
+"""What the analytics service is told by its environment."""
+
+from libs.common.settings import Settings as CommonSettings
+
+
+class Settings(CommonSettings):
+    """`postgres_url` asks and projects, `postgres_owner_url` makes tables."""
+
+    postgres_url: str
+    postgres_owner_url: str
+    count_machines: bool = False
+    """`TEMPS_COUNT_MACHINES`: hits of machines count like those of people."""
