@@ -86,10 +86,12 @@ def create(data: Path, passwords: Passwords | None, settings: dict[str, str] = F
     Without passwords everyone on this machine may log in: tests only. A creation that was cut short leaves
     nothing that counts: the directory gets its name last.
     """
+    data.parent.mkdir(parents=True, exist_ok=True)
+    _open_the_way(data)
     if not (data / "PG_VERSION").exists():
         unfinished = data.with_name(data.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True, mode=0o700)
+        unfinished.mkdir(mode=0o700)
         _give_to_server(unfinished)
         _initdb(unfinished, passwords)
         for database, statements in _first_statements(passwords):
@@ -197,3 +199,23 @@ def _give_to_server(path: Path) -> None:
     if _as_nobody()[:1] == ("setpriv",):
         for each in (path, *(path.rglob("*") if path.is_dir() else ())):
             os.chown(each, int(NOBODY), int(NOBODY))
+
+
+def _open_the_way(data: Path) -> None:
+    """Where the uid is really changed, lets that user pass through (not read) TEMPS_HOME and its data folder.
+
+    Raises:
+        LocalError: another folder above the data or the binaries is closed to it; that is not ours to open.
+    """
+    if _as_nobody()[:1] != ("setpriv",):
+        return
+    ours = data.parents[:2]
+    for folder in {*data.parents, *Path(binary("postgres")).parents}:
+        mode = folder.stat().st_mode
+        if mode & 0o001:
+            continue
+        if folder not in ours:
+            raise LocalError(
+                f"Postgres refuses to run as root, and {folder} is closed to other users: start as an ordinary user"
+            )
+        folder.chmod(mode | 0o011)

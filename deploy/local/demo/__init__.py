@@ -1,0 +1,1 @@
+"""What the system does, shown in a minute: sent, delivered, opened, clicked, refused, deferred."""
