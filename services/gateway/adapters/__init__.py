@@ -1,0 +1,1 @@
+"""What talks to others: services over HTTP, secrets in JetStream."""

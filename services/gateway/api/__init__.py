@@ -1,0 +1,1 @@
+"""Edges: the public ASGI application and the gateway's own routes."""

@@ -1,0 +1,1 @@
+"""What the gateway does: tell callers apart, forward, issue keys and sessions."""

@@ -1,0 +1,1 @@
+"""Keys and users in memory, folded from facts."""
