@@ -74,7 +74,10 @@ class Wire(asyncio.Protocol):
         self.transport.write(data)
 
     async def drained(self, timeout: float) -> None:
-        """Return when everything written has been taken by the operating system. Raises `WireBroken`."""
+        """Return when the transport holds nothing of ours any more. Raises `WireBroken`.
+
+        A plain transport has given everything to the operating system then, TLS to the transport below it.
+        """
         if self._paused and self._broken is None:
             self._writer = self._loop.create_future()
             try:

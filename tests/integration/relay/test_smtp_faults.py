@@ -201,3 +201,32 @@ def test_a_message_arrives_as_it_was_submitted(loop: Literal["uvloop", "asyncio"
     assert message.parameters == f"SIZE={len(MESSAGE)}"
     assert relay.sessions[0].verbs() == ["EHLO", "MAIL", "RCPT", "RCPT", "DATA", "QUIT"]
     assert relay.sessions[0].commands[0] == b"EHLO [127.0.0.1]"
+
+
+@pytest.mark.parametrize("extensions", BOTH_WAYS, ids=("group", "one by one"))
+@pytest.mark.parametrize(
+    ("early", "expected"),
+    [
+        ("250 2.0.0 queued already", {}),
+        ("354 still going", {}),
+        ("421 4.3.2 closing", {}),
+        ("451 4.3.0 later", {BOB: ("deferred", 451)}),
+        ("554 5.7.1 I have seen enough", {BOB: ("failed", 554)}),
+    ],
+)
+def test_an_answer_that_comes_before_the_dot_keeps_the_dot_back(
+    early: str, expected: dict[str, tuple[str, int | None]], extensions: tuple[str, ...]
+) -> None:
+    relay = ScriptedRelay({"content": say(early)}, extensions=extensions)
+
+    async def until_it_is_here() -> bool:
+        await relay.reached("content")
+        for _ in range(20):  # turns of the loop that bring its words to our side
+            await asyncio.sleep(0)
+        return True
+
+    result = aio.run(sent(relay, before_dot=until_it_is_here))
+    assert outcomes(result) == expected
+    assert (result.trouble is None) == bool(expected)
+    assert result.unknown_stage is None
+    assert relay.messages == []

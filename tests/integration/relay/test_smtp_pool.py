@@ -159,6 +159,16 @@ def test_a_relay_that_talks_unasked_is_not_listened_to_twice() -> None:
     aio.run(run())
 
 
+def test_a_connection_that_said_421_is_not_used_again_even_if_it_stays_open() -> None:
+    async def run() -> None:
+        async with ScriptedRelay({"dot": [say("421 4.3.2 closing soon")]}) as relay, relay_for(relay) as ours:
+            assert outcomes(await ours.send(submission())) == {BOB: ("deferred", 421)}
+            assert outcomes(await ours.send(submission())) == ACCEPTED
+            assert [session.verbs().count("MAIL") for session in relay.sessions] == [1, 1]
+
+    aio.run(run())
+
+
 @both_ways
 def test_a_connection_whose_reset_is_refused_is_replaced(extensions: tuple[str, ...]) -> None:
     async def run() -> None:
