@@ -1,0 +1,46 @@
+"""The grammar of a tag and its attributes, as the HTML tokenizer reads them (WHATWG HTML 13.2.5).
+
+Each expression reads a character once, whatever follows, so that hostile html costs no more than any other.
+"""
+
+import re
+
+Span = tuple[int, int]
+
+SPACE = r"\t\n\f\r "
+_NAME = rf"[^{SPACE}/>][^{SPACE}/>=]*+"  # 13.2.5.32: a leading "=" belongs to the name
+_UNQUOTED = rf"[^{SPACE}\"'>][^{SPACE}>]*+"  # 13.2.5.38: "/" belongs to the value
+
+# Every "<", and with it the tag that it begins if it begins a whole one (13.2.5.6 to 13.2.5.8, 13.2.5.32 to
+# 13.2.5.40). What `*+` has read is not tried again another way, so no quote left open is taken for the
+# start of another attribute.
+MARKUP = re.compile(
+    rf"<(?:(/?)([A-Za-z][^{SPACE}/>]*+)((?:[{SPACE}/]++|{_NAME}"
+    rf"(?:[{SPACE}]*+=[{SPACE}]*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|{_UNQUOTED}|(?=>|\Z)))?)*+)>|)"
+)
+_ATTRIBUTE = re.compile(rf"({_NAME})(?:[{SPACE}]*+=[{SPACE}]*+(?:\"([^\"]*+)\"|'([^']*+)'|({_UNQUOTED})|))?")
+
+
+def values(html: str, tag: Span, wanted: frozenset[str]) -> dict[str, Span]:
+    """Where in a start tag the wanted attributes have their values, between the quotes if there are any.
+
+    Where a name is repeated the first one counts (13.2.5.33); an attribute without a value has an empty span.
+    """
+    spans: dict[str, Span] = {}
+    for attribute in _ATTRIBUTE.finditer(html, *tag):
+        name = attribute[1].lower()
+        if name in wanted and name not in spans:
+            group = attribute.lastindex or 1
+            spans[name] = attribute.span(group) if group > 1 else (attribute.end(), attribute.end())
+    return spans
+
+
+def is_self_closing(html: str, tag: Span) -> bool:
+    """Whether a tag's last character is a "/" of its own, not one of an unquoted value (13.2.5.40)."""
+    start, end = tag
+    if html[end - 1] != "/" or start == end:
+        return False
+    last = start
+    for attribute in _ATTRIBUTE.finditer(html, start, end):
+        last = attribute.end()
+    return last < end
