@@ -32,6 +32,8 @@ def main() -> int:
     except LocalError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before the supervisor listens for it, or in `logs`
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,7 +24,7 @@ LISTENERS = (
 FIXED = ("inbox-smtp",)
 
 SERVICES = ("providers", "sender", "tracking", "analytics", "gateway", "worker")
-ROOT_STEPS = ("nats", "postgres")  # these come first
+SERVERS = ("nats", "postgres")  # these come first
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from deploy.local.stack import Plan
 from deploy.local.supervisor import Supervisor, end_orphans
 
 SERVERS_SECONDS = 30.0
+BOOTSTRAP_SECONDS = 60.0
 SERVICES_SECONDS = 60.0
 
 
@@ -80,50 +81,59 @@ async def _run(plan: Plan) -> int:
         Supervisor(plan.home, stack.parts(plan), say) as supervisor,
         control.listening(plan.home, supervisor),
     ):
-        say("starting nats, postgres")
-        supervisor.start("nats")
-        supervisor.start("postgres")
-        await _need(supervisor, ["nats", "postgres"])
-        await asyncio.to_thread(nats.assert_syncs, plan.monitor_url)
-        seconds = await asyncio.to_thread(nats.sync_time, plan.store)
-        say(f"nats syncs every message; a sync takes {seconds * 1e3:.2f} ms: {1 / seconds:,.0f} a second at most")
-        await asyncio.to_thread(_bootstrap_streams, plan, bootstrap_settings)
-
-        services = [name for name in supervisor.children if name not in {"nats", "postgres"}]
-        say(f"starting {', '.join(services)}")
-        for name in services:
-            supervisor.start(name)
-        if late := await supervisor.ready(services, SERVICES_SECONDS):
-            say(f"still not ready: {', '.join(late)}; it goes on trying: make logs SERVICE={late[0]} says why")
-        if not supervisor.asked_to_stop.is_set():
-            await ensure_local_inbox(plan, say)
-            if not late:
-                say(f"everything is ready ({time.monotonic() - begun:.1f} s)")
-            print(summary(plan), flush=True)
-        await supervisor.asked_to_stop.wait()
+        starting = asyncio.create_task(_start(plan, supervisor, bootstrap_settings, begun))
+        stop = asyncio.create_task(supervisor.asked_to_stop.wait())
+        await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()  # raises what went wrong
+            await stop
+        starting.cancel()
         stopping = time.monotonic()
     say(f"stopped ({time.monotonic() - stopping:.1f} s); the data stays in {plan.home.path}")
     return 0
 
 
-async def _need(supervisor: Supervisor, names: list[str]) -> None:
-    missing = await supervisor.ready(names, SERVERS_SECONDS)
-    if missing and not supervisor.asked_to_stop.is_set():
-        raise LocalError(f"{', '.join(missing)} did not start; the logs say why: {supervisor.home.logs}")
-
-
-def _bootstrap_streams(plan: Plan, more: Mapping[str, str]) -> None:
-    """Streams are made before a service binds to them (DESIGN 3), in a process of their own as elsewhere."""
+async def _start(plan: Plan, supervisor: Supervisor, bootstrap_settings: Mapping[str, str], begun: float) -> None:
+    """Servers, streams, services, the first provider; in this order, each when the one before is ready."""
+    say(f"starting {', '.join(stack.SERVERS)}")
+    for name in stack.SERVERS:
+        supervisor.start(name)
+    if missing := await supervisor.ready(stack.SERVERS, SERVERS_SECONDS):
+        raise LocalError(f"{', '.join(missing)} did not start; the logs say why: {plan.home.logs}")
+    await asyncio.to_thread(nats.assert_syncs, plan.monitor_url)
+    seconds = await asyncio.to_thread(nats.sync_time, plan.store)
+    say(f"nats syncs every message; a sync takes {seconds * 1e3:.2f} ms: {1 / seconds:,.0f} a second at most")
     say("creating or updating the streams")
-    done = subprocess.run(
-        [sys.executable, "-m", "libs.common.bootstrap"],
+    await _bootstrap_streams({**bootstrap_settings, **plan.caller, **stack.environment(plan, "bootstrap")})
+
+    services = [name for name in supervisor.children if name not in stack.SERVERS]
+    say(f"starting {', '.join(services)}")
+    for name in services:
+        supervisor.start(name)
+    late = await supervisor.ready(services, SERVICES_SECONDS)
+    if late:
+        say(f"still not ready: {', '.join(late)}; it goes on trying: make logs SERVICE={late[0]} says why")
+    await ensure_local_inbox(plan, say)
+    if not late:
+        say(f"everything is ready ({time.monotonic() - begun:.1f} s)")
+    print(summary(plan), flush=True)
+
+
+async def _bootstrap_streams(environment: Mapping[str, str]) -> None:
+    """Streams are made before a service binds to them (DESIGN 3), in a process of their own as elsewhere."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "libs.common.bootstrap"),
         cwd=ROOT,
-        env={**more, **os.environ, **stack.environment(plan, "bootstrap")},
+        env=environment,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
+        start_new_session=True,
     )
-    if done.returncode != 0:
-        raise LocalError(f"the streams could not be made:\n{done.stdout}")
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), BOOTSTRAP_SECONDS)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode != 0:
+        raise LocalError(f"the streams could not be made:\n{output.decode(errors='replace')}")
