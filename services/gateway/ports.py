@@ -112,8 +112,6 @@ class UserRegister(Protocol):
 class Freshness(Protocol):
     """How far a view of the facts can be trusted."""
 
-    position: int
-
     @property
     def silent_for(self) -> float:
         """Seconds since the server last proved that nothing is missing."""

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 import uvloop
@@ -32,13 +32,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-def http_server(app: ASGIApp, *, host: str, port: int, keep_alive: int = _KEEP_ALIVE_SECONDS) -> uvicorn.Server:
-    """A server that is not running yet."""
+def http_server(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    keep_alive: int = _KEEP_ALIVE_SECONDS,
+    protocol: type[asyncio.Protocol] | Literal["httptools"] = "httptools",
+) -> uvicorn.Server:
+    """A server that is not running yet. `protocol` is uvicorn's own, or one that makes a public door safer."""
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=protocol,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -79,6 +86,7 @@ def run(
     open_service: Callable[[Any], AbstractAsyncContextManager[ASGIApp]],
     *,
     port: int | None = None,
+    protocol: type[asyncio.Protocol] | Literal["httptools"] = "httptools",
 ) -> None:
     """Open the service, serve it until SIGTERM or SIGINT, close it. Exits 1 when something of it dies."""
     logs.configure()
@@ -86,7 +94,7 @@ def run(
     async def main() -> None:
         loop = asyncio.get_running_loop()
         async with open_service(settings) as app:
-            server = http_server(app, host=settings.http_host, port=port or settings.http_port)
+            server = http_server(app, host=settings.http_host, port=port or settings.http_port, protocol=protocol)
 
             def drain() -> None:
                 log.info("draining")

@@ -4,14 +4,17 @@ from dataclasses import dataclass, field
 
 _FREE = 5
 _FIRST = 1.0
-_LONGEST = 300.0
+_LONGEST = 60.0
 _FORGOTTEN_AFTER = 900.0
 _MOST = 10_000
 
 
 @dataclass(slots=True)
 class Throttle:
-    """Five misses are free; each further one doubles the wait, from one second to five minutes."""
+    """Five misses are free; each further one doubles the wait, from a second to a minute.
+
+    Not longer: anybody may miss in another's name, and must not be able to lock them out.
+    """
 
     _misses: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -30,9 +33,12 @@ class Throttle:
             self._misses.pop(name, None)
             self._misses[name] = (count + 1, now)
 
-    def matched(self, name: str) -> None:
-        """The right password: the account's misses are forgotten, the address's are not."""
-        self._misses.pop(name, None)
+    def matched(self, account: str, address: str) -> None:
+        """The right password: the account starts anew, the address only gets back what this try was counted."""
+        self._misses.pop(account, None)
+        count, at = self._misses.get(address, (0, 0.0))
+        if count:
+            self._misses[address] = (count - 1, at)
 
     def _wait(self, name: str, now: float) -> float:
         count, at = self._misses.get(name, (0, now))

@@ -38,6 +38,7 @@ class Passwords:
 
     def _verify(self, encoded: str, password: str, is_somebody: bool) -> bool:  # noqa: FBT001 - run_in_executor
         try:
-            return self._hasher.verify(encoded, password) and is_somebody
+            self._hasher.verify(encoded, password)
         except (VerificationError, InvalidHashError):
             return False
+        return is_somebody

@@ -35,7 +35,7 @@ class Login:
     async def log_in(self, email: str, password: str, *, ip: str | None, now: float) -> Session:
         """A session. Raises UnauthorizedError, or 429 `rate_limited` after too many misses."""
         account = f"account {email.strip().lower()}"
-        names = (account, f"ip {ip}")
+        names = (account, address := f"ip {ip}")
         if (wait := self.throttle.wait(names, self.monotonic())) > 0:
             raise TempsError(
                 "Too many wrong passwords for this account or from this address.",
@@ -50,8 +50,7 @@ class Login:
             encoded = await self.hashes.load(user.id, user.credential_version)
         if not await self.passwords.matches(password, encoded) or user is None:
             raise UnauthorizedError("The address or the password is wrong.")
-        self.throttle.matched(account)
-        self.throttle.matched(f"ip {ip}")
+        self.throttle.matched(account, address)
         return Session(secrets.token_urlsafe(12), user.id, user.epoch, int(now) + LIFETIME)
 
 

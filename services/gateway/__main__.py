@@ -1,0 +1,201 @@
+"""The gateway: the only public door (`python -m services.gateway`)."""
+
+import asyncio
+import logging
+import resource
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from libs.common import apikey
+from libs.common.append import append_to_set
+from libs.common.bus import Bus, BusError
+from libs.common.consume import View
+from libs.common.errors import TempsError
+from libs.common.events import Actor, Envelope, Fact, new_envelope
+from libs.common.principal import read_key
+from libs.common.secrets import read_key_ring
+from libs.common.serve import ASGIApp, Service, background, create_app, run, serve_also
+from libs.common.settings import load
+from services.gateway.adapters.freshness import FreshView
+from services.gateway.adapters.secrets import PasswordHashes
+from services.gateway.adapters.upstream import Upstream
+from services.gateway.api.deps import Deps
+from services.gateway.api.edge import Gateway
+from services.gateway.api.keys import key_routes
+from services.gateway.api.pages import own_document, pages
+from services.gateway.api.session import session_routes
+from services.gateway.api.users import user_routes
+from services.gateway.api.wire import GuardedProtocol
+from services.gateway.domain.limits import RateLimit
+from services.gateway.domain.routes import RouteTable
+from services.gateway.handlers.authenticate import Authenticator
+from services.gateway.handlers.bootstrap import FirstSteps
+from services.gateway.handlers.openapi import MergedDocument
+from services.gateway.handlers.passwords import Passwords
+from services.gateway.handlers.proxy import Proxy
+from services.gateway.handlers.sessions import Login
+from services.gateway.projections.keys import Keys
+from services.gateway.projections.users import Users
+from services.gateway.settings import GatewaySettings
+
+log = logging.getLogger("services.gateway")
+
+VERSION = "0.1.0"
+_SYSTEM = Actor(id="gateway", kind="system")
+_PAUSE = 1.0
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = load(GatewaySettings)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:  # a door has many callers, and each is a file
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # uvicorn warns of every request that is no HTTP: anybody could fill the disk with that.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    run(settings, open_service, protocol=GuardedProtocol)
+
+
+@asynccontextmanager
+async def open_service(settings: GatewaySettings) -> AsyncIterator[ASGIApp]:
+    """Everything this process is made of, from the bottom up."""
+    bus = Bus(settings.nats_url, name="gateway")
+    keys, users = Keys(), Users()
+    key_view = View(bus, set_name="key", apply=keys.apply, reset=keys.reset)
+    user_view = View(bus, set_name="user", apply=users.apply, reset=users.reset)
+    passwords = Passwords()
+    hashes = PasswordHashes(bus, read_key_ring(settings.keyring_file))
+    session_key = read_key(settings.session_key_file)
+    authenticator = Authenticator(
+        keys=keys,
+        users=users,
+        key_view=FreshView(key_view),
+        user_view=FreshView(user_view),
+        principal_key=read_key(settings.principal_key_file),
+        session_key=session_key,
+    )
+    deps = Deps(
+        bus=bus,
+        keys=keys,
+        users=users,
+        key_view=key_view,
+        user_view=user_view,
+        login=Login(users, passwords, hashes),
+        revoked=authenticator.revoked,
+        session_key=session_key,
+        is_secure=settings.public_url.startswith("https:"),
+    )
+    first_steps = FirstSteps(
+        email=settings.admin_email,
+        password=_content(settings.bootstrap_password_file),
+        key=_first_key(settings.bootstrap_key_file),
+        users=users,
+        keys=keys,
+        passwords=passwords,
+        store_hash=hashes.store,
+        write_user=lambda decide: _write(bus, user_view, decide),
+        write_key=lambda decide: _write(bus, key_view, decide),
+    )
+    begun = asyncio.Event()
+
+    def waiting_for() -> list[str]:
+        behind = [view.set_name for view in (key_view, user_view) if not view.caught_up.is_set()]
+        return behind if behind or begun.is_set() else ["first steps"]
+
+    own = create_app(
+        Service(
+            name="gateway",
+            routers=[key_routes(), user_routes(), session_routes()],
+            principal_key=authenticator.principal_key,
+            views={"key": key_view, "user": user_view},
+            waiting_for=waiting_for,
+            degraded=lambda: [] if bus.connected else ["nats"],
+            state={"deps": deps},
+            version=VERSION,
+        )
+    )
+    services = _services(settings)
+    document = MergedDocument(services, own=lambda: own_document(own), title=f"{settings.brand} API", version=VERSION)
+    gateway = Gateway(
+        table=RouteTable(frozenset(services)),
+        services=services,
+        proxy=Proxy(answer_timeout=settings.upstream_timeout, body_timeout=settings.body_timeout),
+        authenticator=authenticator,
+        own=own,
+        pages=pages(document, brand=settings.brand),
+        public_host=urlsplit(settings.public_url).netloc,
+        trusted_proxies=settings.trusted_proxies,
+        rate_limit=RateLimit(settings.rate_limit_per_second) if settings.rate_limit_per_second else None,
+    )
+    tasks = [key_view.run(), user_view.run(), _begin(first_steps, key_view, user_view, begun)]
+    if settings.internal_port:
+        tasks.append(serve_also(own, host=settings.http_host, port=settings.internal_port))
+    await bus.start()
+    try:
+        async with background(*tasks):
+            yield gateway
+    finally:
+        for service in services.values():
+            service.close()
+        passwords.close()
+        await bus.close()
+
+
+def _services(settings: GatewaySettings) -> Mapping[str, Upstream]:
+    urls = {
+        "providers": settings.providers_url,
+        "sender": settings.sender_url,
+        "tracking": settings.tracking_url,
+        "analytics": settings.analytics_url,
+        "inbox": settings.local_inbox_url,
+    }
+    return {name: Upstream(name, url) for name, url in urls.items() if url}
+
+
+async def _begin(steps: FirstSteps, key_view: View, user_view: View, begun: asyncio.Event) -> None:
+    """The first user and key; tried again for as long as the log does not take them."""
+    await key_view.caught_up.wait()
+    await user_view.caught_up.wait()
+    while not begun.is_set():
+        try:
+            await steps.take()
+        except (TempsError, BusError) as error:
+            log.warning("the first user and key are not written yet: %s", error)
+            await asyncio.sleep(_PAUSE)
+        else:
+            begun.set()
+
+
+async def _write(bus: Bus, view: View, decide: Callable[[], Fact | None]) -> None:
+    def envelope() -> Envelope:
+        fact = decide()
+        if fact is None:
+            raise _NothingToDo
+        return new_envelope(fact, source="gateway", actor=_SYSTEM, at=datetime.now(UTC))
+
+    try:
+        await append_to_set(bus, view, envelope)
+    except _NothingToDo:
+        return
+
+
+class _NothingToDo(Exception):
+    pass
+
+
+def _content(file: Path | None) -> str | None:
+    return None if file is None else file.read_text("utf-8").strip()
+
+
+def _first_key(file: Path | None) -> str | None:
+    key = _content(file)
+    if key is not None and not apikey.is_well_formed(key):
+        raise SystemExit(f"{file} does not hold an API key (tk_…)")
+    return key
+
+
+if __name__ == "__main__":
+    main()

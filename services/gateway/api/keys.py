@@ -1,0 +1,120 @@
+"""`/api/api-keys`: a key is shown once, when it is made."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+
+from libs.common import apikey
+from libs.common.events.key import KeyState
+from libs.common.principal import Principal
+from libs.common.serve import Page, RequestModel, ResponseModel, requires, router, set_position
+from services.gateway.api.deps import TheDeps
+from services.gateway.handlers.keys import NewKey
+from services.gateway.handlers.keys import create_key as create
+from services.gateway.handlers.keys import delete_key as delete
+
+_HIGHEST_ID = 2**53
+
+
+def _named(value: str) -> str:
+    if not value.strip() or any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ValueError("must not be blank and hold no control characters")
+    return value.strip()
+
+
+def _written(value: object) -> object:
+    if value is not None and not (isinstance(value, str) and "T" in value.upper()):
+        raise ValueError("must be a time in RFC 3339 with an offset, for instance 2030-01-31T12:00:00Z")
+    return value
+
+
+class CreateApiKey(RequestModel):
+    """Give either `scopes` or `role`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_named)]
+    role: str | None = None
+    scopes: Annotated[list[str] | None, Field(max_length=100)] = None
+    expires_at: Annotated[AwareDatetime | None, BeforeValidator(_written), Field(strict=False)] = None
+
+
+class ApiKey(ResponseModel):
+    """A key without its secret."""
+
+    id: int
+    name: str
+    prefix: str
+    user_id: int
+    role: str | None
+    scopes: list[str]
+    expires_at: datetime | None
+    created_at: datetime
+
+
+class CreatedApiKey(ApiKey):
+    """The only answer that holds the key."""
+
+    key: str = Field(examples=["tk_…"])
+
+
+Id = Annotated[int, Path(ge=1, le=_HIGHEST_ID)]
+
+
+def key_routes() -> APIRouter:
+    """The routes, in API.md's order."""
+    routes = router()
+
+    @routes.post("/api/api-keys", status_code=201, tags=["api keys"])
+    async def create_api_key(
+        body: CreateApiKey,
+        request: Request,
+        response: Response,
+        deps: TheDeps,
+        principal: Annotated[Principal, requires("api_keys:write")],
+    ) -> CreatedApiKey:
+        """Make a key that belongs to the caller's user."""
+        key = apikey.new_key()
+        asked = NewKey(body.name, body.role, body.scopes, body.expires_at)
+        stored = await deps.write(
+            deps.key_view,
+            lambda: create(asked, key, caller=principal, keys=deps.keys, now=deps.now()),
+            principal=principal,
+            request=request,
+        )
+        set_position(response, "key", stored.sequence)
+        response.headers["Cache-Control"] = "no-store"
+        return CreatedApiKey(**_shown(KeyState.model_validate(stored.data["key"])).model_dump(), key=key)
+
+    @routes.get("/api/api-keys", tags=["api keys"])
+    async def list_api_keys(
+        deps: TheDeps,
+        _: Annotated[Principal, requires("api_keys:read")],
+        page: Annotated[int, Query(ge=1, le=_HIGHEST_ID)] = 1,
+        page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> Page[ApiKey]:
+        """Every key that is not revoked, newest first."""
+        keys = deps.keys.all()[::-1]
+        start = (page - 1) * page_size
+        shown = [_shown(key) for key in keys[start : start + page_size]]
+        return Page[ApiKey](data=shown, total=len(keys), page=page, page_size=page_size)
+
+    @routes.delete("/api/api-keys/{id}", status_code=204, tags=["api keys"])
+    async def delete_api_key(
+        id: Id,
+        request: Request,
+        response: Response,
+        deps: TheDeps,
+        principal: Annotated[Principal, requires("api_keys:write")],
+    ) -> None:
+        """Revoke a key: it is refused from now on."""
+        stored = await deps.write(
+            deps.key_view, lambda: delete(id, keys=deps.keys), principal=principal, request=request
+        )
+        set_position(response, "key", stored.sequence)
+
+    return routes
+
+
+def _shown(key: KeyState) -> ApiKey:
+    return ApiKey.model_validate(key.model_dump(exclude={"sha256"}))

@@ -1,0 +1,61 @@
+"""`/api/session`: log in with a password, log out here or everywhere."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from libs.common.errors import UnauthorizedError
+from libs.common.principal import Principal
+from libs.common.serve import RequestModel, requires, router, set_position
+from services.gateway.api.deps import TheDeps
+from services.gateway.domain.sessions import LIFETIME, Session, seal, set_cookie
+from services.gateway.handlers.passwords import MAX_PASSWORD
+from services.gateway.handlers.sessions import log_out_everywhere
+
+
+class LogIn(RequestModel):
+    """Address and password."""
+
+    email: Annotated[str, Field(min_length=1, max_length=320)]
+    password: Annotated[str, Field(min_length=1, max_length=MAX_PASSWORD, repr=False)]
+
+
+def session_routes() -> APIRouter:
+    """The routes."""
+    routes = router()
+
+    @routes.post("/api/session", status_code=204, tags=["session"])
+    async def create_session(
+        body: LogIn, response: Response, deps: TheDeps, principal: Annotated[Principal, requires()]
+    ) -> None:
+        """Log in; the answer sets the session's cookie."""
+        session = await deps.login.log_in(body.email, body.password, ip=principal.ip, now=deps.now().timestamp())
+        cookie = set_cookie(seal(session, deps.session_key), secure=deps.is_secure, max_age=LIFETIME)
+        response.headers["Set-Cookie"] = cookie
+        response.headers["Cache-Control"] = "no-store"
+
+    @routes.delete("/api/session", status_code=204, tags=["session"])
+    async def delete_session(
+        request: Request,
+        response: Response,
+        deps: TheDeps,
+        principal: Annotated[Principal, requires()],
+        everywhere: Annotated[bool, Query(description="End all sessions of this user.")] = False,  # noqa: FBT002
+    ) -> None:
+        """Log out here, or everywhere."""
+        session: Session | None = request.scope.get("temps.session")
+        if session is None:
+            raise UnauthorizedError("There is no session to end: it is the cookie that says which.")
+        if everywhere:
+            stored = await deps.write(
+                deps.user_view,
+                lambda: log_out_everywhere(deps.users.get(session.user), deps.now()),
+                principal=principal,
+                request=request,
+            )
+            set_position(response, "user", stored.sequence)
+        deps.revoked.add(session, deps.now().timestamp())
+        response.headers["Set-Cookie"] = set_cookie("", secure=deps.is_secure, max_age=0)
+
+    return routes
