@@ -22,10 +22,11 @@ from services.sender.adapters.relays import Relays
 from services.sender.adapters.server_start import server_started_at
 from services.sender.api.emails import emails
 from services.sender.consumer.feeder import Feeding
-from services.sender.consumer.hands import Hands
+from services.sender.consumer.hands import ACK_WAIT, Hands
 from services.sender.consumer.worker import Worker
+from services.sender.domain.retry import next_attempt_at
 from services.sender.handlers.accept_email import AcceptDeps
-from services.sender.handlers.deliver_email import DeliverDeps
+from services.sender.handlers.deliver_email import DeliverDeps, RetryAt
 from services.sender.projections.domains import Domains
 from services.sender.projections.providers import Providers
 from services.sender.settings import SenderSettings, WorkerSettings
@@ -73,7 +74,14 @@ async def open_sender(settings: SenderSettings) -> AsyncIterator[ASGIApp]:
         await bus.close()
 
 
-def make_worker(settings: WorkerSettings, bus: Bus, space: LogSpace) -> Worker:
+def make_worker(
+    settings: WorkerSettings,
+    bus: Bus,
+    space: LogSpace,
+    *,
+    retry_at: RetryAt = next_attempt_at,
+    ack_wait: float = ACK_WAIT,
+) -> Worker:
     """The delivering side, wired; nothing runs yet."""
     providers, recent = Providers(), RecentOutcomes()
     outlets: dict[int, ProviderOutlet] = {}
@@ -87,11 +95,12 @@ def make_worker(settings: WorkerSettings, bus: Bus, space: LogSpace) -> Worker:
         providers=providers.living,
         deleted=providers.deleted,
         outlet=lambda provider: outlets[provider.id],
+        retry_at=retry_at,
     )
     feeding = Feeding(
         bus,
         gate,
-        Hands(bus, gate),
+        Hands(bus, gate, ack_wait=ack_wait),
         deliver,
         started_at=lambda: server_started_at(settings.nats_monitor_url, replicas=settings.nats_replicas),
     )

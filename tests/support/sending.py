@@ -120,10 +120,12 @@ class Sending:
         sealed = self.ring.encrypt(plain, bound_to=f"provider/{provider_id}")
         await publish_durably(self.bus, secret_subject("provider", provider_id, version), sealed, msg_id=version)
 
-    async def send(self, provider_id: int = 1, to: Any = "ada@example.com", **members: Any) -> Accepted:
-        """Accept an email for that provider."""
+    async def send(
+        self, provider_id: int = 1, to: Any = "ada@example.com", *, sender: str | None = None, **members: Any
+    ) -> Accepted:
+        """Accept an email for that provider's domain, or from that sender."""
         body = {
-            "from": f"hello@p{provider_id}.example",
+            "from": sender or f"hello@p{provider_id}.example",
             "to": to,
             "subject": "Hello",
             "text": "Good morning.",
@@ -136,9 +138,7 @@ class Sending:
         """All that the log says of an email."""
         return await facts_of(self.bus, email_id)
 
-    async def until(
-        self, email_id: UUID, done: Callable[[list[str]], bool], *, seconds: float = 20
-    ) -> list[Envelope]:
+    async def until(self, email_id: UUID, done: Callable[[list[str]], bool], *, seconds: float = 20) -> list[Envelope]:
         """The email's facts as soon as `done` says yes to their names; fails after `seconds`."""
         facts: list[Envelope] = []
         with contextlib.suppress(TimeoutError):
@@ -160,9 +160,9 @@ class Sending:
             while (await self.bus.stream_state("MAIL_QUEUE")).messages:
                 await asyncio.sleep(0.03)
 
-    async def start_worker(self, **settings: Any) -> "RunningWorker":
-        """A worker of this log, in this process, with a connection of its own."""
-        running = RunningWorker(self, settings)
+    async def start_worker(self, *, ack_wait: float = 3.0, **settings: Any) -> "RunningWorker":
+        """A worker of this log, in this process, with a connection of its own; it retries soon."""
+        running = RunningWorker(self, settings, ack_wait)
         await running.start()
         self.workers.append(running)
         return running
@@ -171,16 +171,15 @@ class Sending:
 class RunningWorker:
     """A delivering side that a test can stop well or lose."""
 
-    def __init__(self, sending: Sending, settings: dict[str, Any]) -> None:
+    def __init__(self, sending: Sending, settings: dict[str, Any], ack_wait: float) -> None:
+        self._ack_wait = ack_wait
         self._sending = sending
         key_file = sending.directory / "keyring"
         key_file.write_bytes(
             orjson.dumps(
                 {
                     "active": sending.ring.active,
-                    "keys": {
-                        name: base64.b64encode(key).decode() for name, key in sending.ring.keys.items()
-                    },
+                    "keys": {name: base64.b64encode(key).decode() for name, key in sending.ring.keys.items()},
                 }
             )
         )
@@ -202,7 +201,7 @@ class RunningWorker:
     async def start(self) -> None:
         self.bus = Bus(self._settings.nats_url, name="test-worker")
         space = LogSpace(self.bus)
-        self.worker = make_worker(self._settings, self.bus, space)
+        self.worker = make_worker(self._settings, self.bus, space, retry_at=soon, ack_wait=self._ack_wait)
         await self.bus.start()
         self._task = asyncio.create_task(self._run(space))
         async with asyncio.timeout(20):
@@ -231,6 +230,12 @@ class RunningWorker:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         self._task = None
+
+
+def soon(*, accepted_at: datetime, attempt: int, now: datetime, email_id: UUID) -> datetime | None:
+    """Retries that a test can wait for; given up after the fourth attempt."""
+    del accepted_at, email_id
+    return now + timedelta(seconds=0.2) if attempt < 4 else None
 
 
 def names(facts: list[Envelope]) -> list[str]:

@@ -1,6 +1,7 @@
 """The body of `POST /api/emails`: its members and their limits, and the way to the command."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, ValidationError
@@ -8,9 +9,8 @@ from pydantic import Discriminator, Field, Tag, ValidationError
 from libs.common.errors import InvalidError
 from libs.common.events.email import Party, Recipient, RecipientKind
 from libs.common.events.email import Tag as EmailTag
+from libs.common.mime import check_body, check_header_name, check_header_value, parse_address
 from libs.common.serve import RequestModel, parse_json
-from services.sender.domain.addresses import UNPRINTABLE, domain_of, parse_party
-from services.sender.domain.headers import header_problems
 from services.sender.handlers.accept_email import AcceptEmail
 
 MAX_RECIPIENTS = 50
@@ -19,6 +19,8 @@ MAX_BODY_BYTES = 2 * 2**20
 MAX_REPLY_TO = 10
 MAX_TAGS = 50
 MAX_METADATA = 100
+MAX_HEADERS = 100
+MAX_HEADER_CHARACTERS = 8_000
 
 NOT_YET = frozenset(
     {
@@ -32,6 +34,9 @@ NOT_YET = frozenset(
     }
 )
 """Members that the contract knows and this version does not: refused, so that nobody relies on them."""
+
+# Legal between quotation marks (RFC 5322 section 3.4.1), and not between the angle brackets of a command.
+_UNSENDABLE = re.compile(r"[\x00-\x20<>]")
 
 _ONE, _MANY = "(one)", "(many)"
 _BRANCHES = frozenset({_ONE, _MANY})
@@ -84,7 +89,9 @@ class SendEmail(RequestModel):
     subject: str = Field(max_length=998)
     html: str | None = Field(None, description="At most 2 MB; html or text must be there")
     text: str | None = Field(None, description="At most 2 MB")
-    headers: dict[str, str] | None = Field(None, description="Further header fields by name")
+    headers: Annotated[dict[str, str], Field(max_length=MAX_HEADERS)] | None = Field(
+        None, description="Further header fields by name"
+    )
     tags: Annotated[list[_Tag], Field(max_length=MAX_TAGS)] | None = None
     metadata: Annotated[dict[_Label, _Value], Field(max_length=MAX_METADATA)] | None = Field(
         None, description="Echoed in the email's events"
@@ -118,8 +125,7 @@ def _command(body: SendEmail) -> AcceptEmail:
     sender = _party(body.from_, "from", problems)
     recipients = _recipients(body, problems)
     reply_to = [party for party, _ in _parties(body.reply_to, "reply_to", problems)]
-    if body.headers:
-        problems += header_problems(body.headers, has_reply_to=bool(reply_to))
+    problems += _bad_headers(body.headers or {}, has_reply_to=bool(reply_to))
     tags = [EmailTag(name=tag) if isinstance(tag, str) else _tag(tag) for tag in body.tags or ()]
     problems += _bad_texts(body, tags)
     problems += _bad_bodies(body)
@@ -127,7 +133,7 @@ def _command(body: SendEmail) -> AcceptEmail:
         raise InvalidError(problems)
     return AcceptEmail(
         sender=Party(address=sender.address, name=body.from_name or sender.name),
-        sender_domain=domain_of(sender.address),
+        sender_domain=sender.address.rpartition("@")[2],
         recipients=recipients,
         reply_to=reply_to,
         subject=body.subject,
@@ -141,16 +147,34 @@ def _command(body: SendEmail) -> AcceptEmail:
     )
 
 
+def _bad_headers(headers: dict[str, str], *, has_reply_to: bool) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for name, value in headers.items():
+        lowered = name.lower()
+        if not (fault := _fault(check_header_name, name)):
+            if lowered in seen:
+                fault = "is given twice: names are alike in upper and lower case"
+            elif lowered == "reply-to" and has_reply_to:
+                fault = "is also given as reply_to"
+            elif len(value) > MAX_HEADER_CHARACTERS:
+                fault = f"has more than {MAX_HEADER_CHARACTERS} characters"
+            else:
+                fault = _fault(check_header_value, value)
+        if fault:
+            yield f"headers.{name}" if name.isprintable() else "headers", fault
+        seen.add(lowered)
+
+
 def _bad_texts(body: SendEmail, tags: list[EmailTag]) -> Iterator[tuple[str, str]]:
     for name, text in (("subject", body.subject), ("from_name", body.from_name or "")):
-        if UNPRINTABLE.search(text.replace("\t", " ")):
-            yield name, "holds a line break or another control character"
+        if fault := _fault(check_header_value, text):
+            yield name, fault
     for index, tag in enumerate(tags):
-        if UNPRINTABLE.search(tag.name) or UNPRINTABLE.search(tag.value or ""):
-            yield f"tags.{index}", "holds a control character"
+        if fault := _fault(check_header_value, tag.name) or _fault(check_header_value, tag.value or ""):
+            yield f"tags.{index}", fault
     for key, value in (body.metadata or {}).items():
-        if "\0" in key or "\0" in value:
-            yield f"metadata.{key}", "holds a NUL character"
+        if fault := _fault(check_header_value, key) or _fault(check_body, value):
+            yield f"metadata.{key}", fault
 
 
 def _bad_bodies(body: SendEmail) -> Iterator[tuple[str, str]]:
@@ -159,8 +183,16 @@ def _bad_bodies(body: SendEmail) -> Iterator[tuple[str, str]]:
     for name, text in (("html", body.html or ""), ("text", body.text or "")):
         if len(text) * 4 > MAX_BODY_BYTES and len(text.encode()) > MAX_BODY_BYTES:
             yield name, f"is over the limit of {MAX_BODY_BYTES} bytes"
-        if "\0" in text:
-            yield name, "holds a NUL character"
+        elif fault := _fault(check_body, text):
+            yield name, fault
+
+
+def _fault(check: Callable[[str], None], text: str) -> str | None:
+    try:
+        check(text)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _tag(pair: TagPair) -> EmailTag:
@@ -201,7 +233,10 @@ def _parties(given: str | list[str] | None, field: str, problems: list[tuple[str
 
 def _party(text: str, field: str, problems: list[tuple[str, str]]) -> Party:
     try:
-        return parse_party(text)
+        mailbox = parse_address(text)
     except ValueError as error:
         problems.append((field, str(error)))
         return Party(address="")
+    if _UNSENDABLE.search(mailbox.address):
+        problems.append((field, "no relay takes a space or an angle bracket before the '@'"))
+    return Party(address=mailbox.address, name=mailbox.name)

@@ -17,7 +17,7 @@ from libs.common.events import Envelope, decode
 from libs.common.streams import EVENTS, QUEUE, queue_consumer, queue_subject
 from services.sender.adapters.gate import Gate
 from services.sender.adapters.outlet import ProviderOutlet
-from services.sender.consumer.hands import ACK_WAIT, Hands, Held
+from services.sender.consumer.hands import Hands, Held
 from services.sender.consumer.metrics import ERRORS, FINISHED, IN_HAND, UNREADABLE, WAITED
 from services.sender.domain.attempt import (
     Attempt,
@@ -98,7 +98,7 @@ class Feeder:
                 "durable_name": queue_consumer(self._provider_id, self._lane),
                 "name": queue_consumer(self._provider_id, self._lane),
                 "ack_policy": "explicit",
-                "ack_wait": int(ACK_WAIT * 1e9),
+                "ack_wait": int(self._shared.hands.ack_wait * 1e9),
                 "max_ack_pending": window,
                 "max_deliver": -1,
                 "filter_subject": queue_subject(self._provider_id, self._lane),

@@ -17,9 +17,7 @@ from services.sender.domain.attempt import Attempt
 log = logging.getLogger(__name__)
 
 ACK_WAIT = 30.0
-EXTEND_AFTER = 10.0
-DOT_NEEDS = 5.0
-"""Seconds of the lease that must be left when the final dot is sent."""
+"""Seconds of a lease. It is extended after a third of them, and the final dot needs a sixth."""
 _TICK = 1.0
 _FROZEN = 3.0
 """A tick that comes this late means that the process was stopped: what arrived meanwhile may be old."""
@@ -44,7 +42,7 @@ class Held:
         """`services.sender.ports.Lease.confirm`."""
         if not self.hands.gate.is_open:
             return False
-        if self.left() < DOT_NEEDS and not (await self.extend() and self.hands.gate.is_open):
+        if self.left() < self.hands.ack_wait / 6 and not (await self.extend() and self.hands.gate.is_open):
             return False
         self.dotted = True
         return True
@@ -52,14 +50,14 @@ class Held:
     async def regain(self) -> bool:
         """`services.sender.ports.Lease.regain`."""
         await self.hands.gate.opened()
-        return self.left() >= DOT_NEEDS or await self.extend()
+        return self.left() >= self.hands.ack_wait / 6 or await self.extend()
 
     def left(self) -> float:
         """Seconds of the lease that are left; none that can be relied on after the process was stopped."""
         now = time.monotonic()
         if now - self.hands.ticked_at > _FROZEN or self.leased_at < self.hands.distrust_before:
             return 0.0
-        return self.leased_at + ACK_WAIT - now
+        return self.leased_at + self.hands.ack_wait - now
 
     async def extend(self) -> bool:
         """Ask for another thirty seconds."""
@@ -81,9 +79,9 @@ class Held:
 class Hands:
     """Everything one worker has in hand."""
 
-    def __init__(self, bus: Bus, gate: Gate) -> None:
+    def __init__(self, bus: Bus, gate: Gate, *, ack_wait: float = ACK_WAIT) -> None:
         """Empty."""
-        self.bus, self.gate = bus, gate
+        self.bus, self.gate, self.ack_wait = bus, gate, ack_wait
         self.held: dict[Key, Held] = {}
         self.ticked_at = time.monotonic()
         self.distrust_before = 0.0
@@ -144,7 +142,7 @@ class Hands:
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
-            old = [held for held in self.held.values() if now - held.leased_at > EXTEND_AFTER]
+            old = [held for held in self.held.values() if now - held.leased_at > self.ack_wait / 3]
             if old and self.bus.connected:
                 await asyncio.gather(*(held.extend() for held in old))
                 copies = [copy for held in old for copy in held.copies]

@@ -172,7 +172,7 @@ def _fact(
         "subject": command.subject,
         "tags": command.tags,
         "metadata": command.metadata,
-        "message_id": f"{email_id}@{command.sender_domain}",
+        "message_id": f"<{email_id}@{command.sender_domain}>",
         "content": content,
         "has_html": command.html is not None,
         "has_text": command.text is not None,

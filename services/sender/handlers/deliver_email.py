@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from libs.common.events import Envelope
 from libs.common.events.email import EmailFact, EmailRerouted, RecipientOutcome, Route
@@ -22,6 +23,12 @@ from services.sender.ports import Journal, Lease, Mailroom, Outlet
 log = logging.getLogger(__name__)
 
 LOST_TEXT = "A worker was lost while it had this attempt in hand: the relay may have taken the message."
+
+
+class RetryAt(Protocol):
+    """`services.sender.domain.retry.next_attempt_at`."""
+
+    def __call__(self, *, accepted_at: datetime, attempt: int, now: datetime, email_id: UUID) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class DeliverDeps:
     providers: Mapping[int, ProviderState]
     deleted: Container[int]
     outlet: Callable[[ProviderState], Outlet]
+    retry_at: RetryAt = next_attempt_at
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -229,7 +237,7 @@ def _recipients(attempt: Attempt, accepted: Envelope) -> tuple[str, ...]:
 
 def _tried(deps: DeliverDeps, work: Work, began: datetime | None, *, reason: str | None = None) -> Tried:
     attempt, now = work.attempt, deps.now()
-    retry_at = next_attempt_at(
+    retry_at = deps.retry_at(
         accepted_at=attempt.accepted_at, attempt=attempt.number, now=now, email_id=attempt.email_id
     )
     duration = round((now - began).total_seconds() * 1000) if began is not None else None
