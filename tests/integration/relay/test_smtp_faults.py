@@ -16,6 +16,7 @@ from tests.integration.relay.common import (
     PATIENT,
     PIPELINED,
     outcomes,
+    patient_but,
     relay_for,
     sent,
     submission,
@@ -24,7 +25,7 @@ from tests.support import aio
 from tests.support.relay import Act, ScriptedRelay, close, hang, lose, raw, reset, say
 
 NOT_SENT = [
-    ("no banner", {"connect": hang()}, HASTY, None),
+    ("no banner", {"connect": hang()}, patient_but(banner=HASTY), None),
     ("banner 421", {"connect": say("421 4.3.2 too busy", "close")}, PATIENT, 421),
     ("banner 554", {"connect": say("554 5.7.1 go away", "close")}, PATIENT, 554),
     ("banner that is not SMTP", {"connect": raw(b"HTTP/1.1 400 Bad Request\r\n\r\n", "close")}, PATIENT, None),
@@ -32,21 +33,21 @@ NOT_SENT = [
     ("EOF instead of a banner", {"connect": close()}, PATIENT, None),
     ("RST instead of a banner", {"connect": reset()}, PATIENT, None),
     ("EHLO 421", {"EHLO": say("421 closing", "close")}, PATIENT, 421),
-    ("no answer to EHLO", {"EHLO": hang()}, HASTY, None),
+    ("no answer to EHLO", {"EHLO": hang()}, patient_but(command=HASTY), None),
     ("EOF after MAIL", {"MAIL": close()}, PATIENT, None),
     ("RST after MAIL", {"MAIL": reset()}, PATIENT, None),
-    ("no answer to MAIL", {"MAIL": hang()}, HASTY, None),
+    ("no answer to MAIL", {"MAIL": hang()}, patient_but(command=HASTY), None),
     ("MAIL 421", {"MAIL": say("421 4.3.2 closing", "close")}, PATIENT, 421),
     ("garbage for MAIL", {"MAIL": raw(b"what?\r\n")}, PATIENT, None),
     ("354 for MAIL", {"MAIL": say("354 go")}, PATIENT, None),
     ("RCPT 421 and close", {"RCPT": say("421 4.7.0 closing", "close")}, PATIENT, 421),
     ("EOF after RCPT", {"RCPT": close()}, PATIENT, None),
-    ("no answer to RCPT", {"RCPT": hang()}, HASTY, None),
+    ("no answer to RCPT", {"RCPT": hang()}, patient_but(command=HASTY), None),
     ("a reply with two codes", {"RCPT": raw(b"250-yes\r\n550 no\r\n")}, PATIENT, None),
     ("354 for RCPT", {"RCPT": say("354 go")}, PATIENT, None),
     ("EOF at DATA", {"DATA": close()}, PATIENT, None),
     ("RST at DATA", {"DATA": reset()}, PATIENT, None),
-    ("no answer to DATA", {"DATA": hang()}, HASTY, None),
+    ("no answer to DATA", {"DATA": hang()}, patient_but(data=HASTY), None),
     ("DATA 421", {"DATA": say("421 closing", "close")}, PATIENT, 421),
     ("250 for DATA", {"DATA": say("250 ok")}, PATIENT, None),
 ]
@@ -97,7 +98,7 @@ def test_a_refusal_in_the_middle_of_the_content_stands() -> None:
     relay = ScriptedRelay({"content": say("552 5.3.4 that is too much", "hang")}, extensions=["SIZE 0"])
 
     async def run() -> None:
-        async with relay, relay_for(relay, timeouts=HASTY) as ours:
+        async with relay, relay_for(relay, timeouts=patient_but(block=HASTY)) as ours:
             result = await ours.send(submission(message=large))
             assert outcomes(result) == {BOB: ("failed", 552)}
             assert relay.messages == []
@@ -108,13 +109,13 @@ def test_a_refusal_in_the_middle_of_the_content_stands() -> None:
 UNKNOWN = [
     ("EOF after the dot", lose(), PATIENT),
     ("RST after the dot", Act(b"", "reset", message_kept=True), PATIENT),
-    ("no reply after the dot", Act(b"", "hang", message_kept=True), HASTY),
+    ("no reply after the dot", Act(b"", "hang", message_kept=True), patient_but(final_dot=2 * HASTY)),
     ("garbage after the dot", Act(b"\x00\xffnonsense\r\n", message_kept=True), PATIENT),
     ("a reply of two codes", Act(b"250-taken\r\n550 not taken\r\n", message_kept=True), PATIENT),
     ("an intermediate reply", Act(b"354 go on\r\n", message_kept=True), PATIENT),
     ("half a reply", Act(b"25", "close", message_kept=True), PATIENT),
     ("a reply without its line end", Act(b"250 ok", "close", message_kept=True), PATIENT),
-    ("half a reply and silence", Act(b"250 o", "hang", message_kept=True), HASTY),
+    ("half a reply and silence", Act(b"250 o", "hang", message_kept=True), patient_but(final_dot=2 * HASTY)),
     ("a multi-line reply that never ends", Act(b"250-taken\r\n", "close", message_kept=True), PATIENT),
     ("an endless line", Act(b"250 " + b"x" * 100_000, "hang", message_kept=True), PATIENT),
 ]

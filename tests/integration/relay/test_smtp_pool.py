@@ -10,7 +10,6 @@ from tests.integration.relay.common import (
     BOB,
     BOTH_WAYS,
     CAROL,
-    HASTY,
     PATIENT,
     outcomes,
     relay_for,
@@ -303,7 +302,7 @@ def test_a_cancelled_wait_for_a_connection_gives_its_place_up() -> None:
 def test_trouble_gives_its_place_back() -> None:
     async def run() -> None:
         script: Script = {"connect": [say("421 busy", "close")] * 5}
-        async with ScriptedRelay(script) as relay, relay_for(relay, max_connections=1, timeouts=HASTY) as ours:
+        async with ScriptedRelay(script) as relay, relay_for(relay, max_connections=1) as ours:
             for _ in range(5):
                 assert (await ours.send(submission())).trouble is not None
             assert outcomes(await ours.send(submission())) == ACCEPTED

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from libs.common.relay.outbound import OutboundPolicy
 from libs.common.relay.port import Trouble
-from libs.common.relay.smtp import open_smtp_relay
+from libs.common.relay.smtp import Timeouts, open_smtp_relay
 from libs.common.relay.smtp_dial import CannotConnect
-from tests.integration.relay.common import BOB, HASTY, PATIENT, outcomes, settings, submission
+from tests.integration.relay.common import BOB, HASTY, PATIENT, outcomes, patient_but, settings, submission
 from tests.support import aio
 from tests.support.certificates import Authority, authority, self_signed
 from tests.support.relay import Act, Script, ScriptedRelay, close, hang, raw, say
@@ -31,6 +31,11 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 async def at_home(_host: str, _port: int) -> tuple[str, ...]:
     """Every name is this machine, without being called localhost: so certificates are verified in earnest."""
     return ("127.0.0.1",)
+
+
+def patience(script: Script) -> Timeouts:
+    """Short only where this script says nothing."""
+    return patient_but(command=2 * HASTY) if hang() in script.values() else PATIENT
 
 
 def tried(relay: ScriptedRelay, **changes: object) -> Trouble | None:
@@ -177,7 +182,7 @@ def test_a_relay_that_knows_only_helo_offers_no_encryption() -> None:
 )
 def test_starttls_that_fails_ends_the_session(trusted: Authority, script: Script, kind: str) -> None:
     relay = ScriptedRelay(script, tls="starttls", certificate=trusted.server("relay.test"), login=(USER, PASSWORD))
-    trouble = tried(relay, encryption="starttls", timeouts=HASTY, **CREDENTIALS)
+    trouble = tried(relay, encryption="starttls", timeouts=patience(script), **CREDENTIALS)
     assert trouble is not None
     assert trouble.kind == kind
     assert relay.sessions[0].login is None
@@ -225,7 +230,7 @@ def test_tls_to_a_relay_that_speaks_plain_says_what_to_change() -> None:
 
 def test_plain_to_a_relay_that_speaks_tls_is_a_connection_trouble(trusted: Authority) -> None:
     relay = ScriptedRelay(tls="implicit", certificate=trusted.server("relay.test"))
-    trouble = tried(relay, encryption="none", timeouts=HASTY)
+    trouble = tried(relay, encryption="none", timeouts=patient_but(banner=HASTY))
     assert trouble is not None
     assert trouble.kind == "connection"
 
@@ -252,7 +257,7 @@ def test_a_login_that_fails_is_never_a_recipients_fault(
 
     async def run() -> None:
         async with relay:
-            ours = open_smtp_relay(settings(relay.port, timeouts=HASTY, **CREDENTIALS))
+            ours = open_smtp_relay(settings(relay.port, timeouts=patience(script), **CREDENTIALS))
             trouble = (await ours.send(submission())).trouble
             assert trouble is not None
             assert (trouble.kind, trouble.smtp_code) == (kind, code)
@@ -421,7 +426,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
 
 def test_checking_credentials_takes_no_longer_than_its_limit() -> None:
     relay = ScriptedRelay({"connect": hang()})
-    trouble = tried(relay, timeouts=HASTY)
+    trouble = tried(relay, timeouts=patient_but(check=HASTY))
     assert trouble is not None
     assert trouble.kind == "connection"
 
