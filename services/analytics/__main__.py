@@ -23,7 +23,13 @@ from services.analytics.settings import Settings
 
 MODELS = tuple(read_model(module) for module in (facts, emails, tracking))
 
-ROUTERS = (email_routes.lists, tracking_routes.lists, email_routes.details, tracking_routes.details)
+ROUTERS = (
+    email_routes.lists,
+    tracking_routes.lists,
+    email_routes.missing,
+    email_routes.details,
+    tracking_routes.details,
+)
 """Literal paths first: `stats` and `events` are no ids."""
 
 STATEMENT_SECONDS = 2.0

@@ -97,7 +97,9 @@ def submitted(
     }
 
 
-def attempted(outcomes: Mapping[str, str], *, attempt: int = 1, provider_id: int | None = 1, **other: Any) -> dict[str, Any]:
+def attempted(
+    outcomes: Mapping[str, str], *, attempt: int = 1, provider_id: int | None = 1, **other: Any
+) -> dict[str, Any]:
     """The data of what one attempt led to: address → outcome."""
     codes = {"accepted": 250, "deferred": 451, "bounced": 550, "failed": 554, "unknown": None}
     return {
@@ -132,7 +134,11 @@ def hit(ip: str | None = "192.0.2.1", *, machine: bool = False, link: int | None
 
 
 PEOPLE = ("ann@example.org", "bob@example.org", "Zoë@example.org")
-TAGS = ({"name": "welcome", "value": None}, {"name": "campaign", "value": "spring"}, {"name": "campaign", "value": None})
+TAGS = (
+    {"name": "welcome", "value": None},
+    {"name": "campaign", "value": "spring"},
+    {"name": "campaign", "value": None},
+)
 
 
 def random_history(seed: int, *, emails: int = 5, facts: int = 60) -> History:
@@ -155,9 +161,7 @@ def random_history(seed: int, *, emails: int = 5, facts: int = 60) -> History:
     return history
 
 
-def _submit(
-    history: History, random: Random, id: UUID, people: Mapping[UUID, list[str]], at: datetime
-) -> None:
+def _submit(history: History, random: Random, id: UUID, people: Mapping[UUID, list[str]], at: datetime) -> None:
     captured = random.random() < 0.15
     data = submitted(
         people[id],
@@ -170,22 +174,19 @@ def _submit(
     history.add("email.captured.v1" if captured else "email.accepted.v1", id, at, **data)
 
 
-def _something(
-    history: History, random: Random, id: UUID, people: Mapping[UUID, list[str]], at: datetime
-) -> None:
+def _something(history: History, random: Random, id: UUID, people: Mapping[UUID, list[str]], at: datetime) -> None:
     some = random.sample(people[id], random.randint(1, len(people[id])))
     kind = random.choice(("sent", "sent", "deferred", "unknown", "bounced", "failed", "delivered", "complained"))
     kind = random.choice((kind, kind, "opened", "clicked", "rerouted"))
     type_ = f"email.{kind}.v1"
     if kind == "opened":
-        history.add(type_, id, at, **hit(random.choice(("192.0.2.1", "192.0.2.2", None)), machine=random.random() < 0.3))
+        ip = random.choice(("192.0.2.1", "192.0.2.2", None))
+        history.add(type_, id, at, **hit(ip, machine=random.random() < 0.3))
     elif kind == "clicked":
         history.add(type_, id, at, **hit("192.0.2.1", machine=random.random() < 0.3, link=random.choice((0, 1))))
     elif kind == "rerouted":
         route = {"reason": "fallback", "domain_id": None, "detail": None}
-        history.add(
-            type_, id, at, attempt=2, from_provider_id=1, provider_id=random.choice((1, 2, 3)), route=route
-        )
+        history.add(type_, id, at, attempt=2, from_provider_id=1, provider_id=random.choice((1, 2, 3)), route=route)
     elif kind in ("delivered", "complained"):
         history.add(type_, id, at, provider_id=1, recipients=random.choice((some, [])), detail="a report")
     else:

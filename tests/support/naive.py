@@ -52,7 +52,8 @@ def _email(said: Expected, email_id: str, facts: list[Envelope]) -> None:
         said.recipients[email_id, address] = (status, max((s for s in states if s[0] == status), key=lambda s: s[1])[2])
     status = next(name for name in _EMAIL if any(said.recipients[email_id, address][0] == name for address in people))
     reroutes = [fact for fact in facts if fact.type == "email.rerouted.v1"]
-    provider = max(reroutes, key=lambda fact: fact.sequence).data["provider_id"] if reroutes else born.data["provider_id"]
+    last = max(reroutes, key=lambda fact: fact.sequence) if reroutes else born
+    provider = last.data["provider_id"]
     attempts = [fact.data["attempt"] for fact in facts if "recipients" in fact.data and "attempt" in fact.data]
     said.statuses[email_id] = (
         status,
@@ -62,9 +63,7 @@ def _email(said: Expected, email_id: str, facts: list[Envelope]) -> None:
         any(fact.type == "email.delivered.v1" for fact in facts),
     )
     tags = {f"{t['name']}:{t['value']}" if t["value"] else t["name"] for t in born.data["tags"]}
-    places = [
-        (tier, born.data["domain_id"] or 0, provider or 0, tag) for tier in _TIERS for tag in ("", *tags)
-    ]
+    places = [(tier, born.data["domain_id"] or 0, provider or 0, tag) for tier in _TIERS for tag in ("", *tags)]
     for place in places:
         said.status_counts[(*place, status)] += 1
         for name in _meanings(facts, born):

@@ -42,9 +42,7 @@ class Copy:
                     continue
                 for stage, records in rows.items():
                     await self.session.copy(stage, model.stages[stage], records)
-                await self.session.run(
-                    f"SET LOCAL search_path TO {self.schema(model)}; {model.statements['apply']}"
-                )
+                await self.session.run(f"SET LOCAL search_path TO {self.schema(model)}; {model.statements['apply']}")
 
     async def tables(self) -> Tables:
         """Every row of every table, in one order."""

@@ -2,6 +2,9 @@
 
 from uuid import UUID
 
+from fastapi import APIRouter
+
+from libs.common.errors import NotFoundError
 from libs.common.serve import Page, requires, router
 from services.analytics.api.dependencies import Deps, after_own_writes
 from services.analytics.api.models import Email, EmailStats, EmailSummary, Status, TimelineEntry
@@ -15,6 +18,9 @@ lists = router()
 """Routes with literal paths: they are looked at before those with an id."""
 
 details = router()
+
+missing = APIRouter()
+"""Parts of the contract that come later: any question to them is answered 404."""
 
 READS = requires("emails:read")
 
@@ -52,6 +58,12 @@ async def get_email_stats(deps: Deps, domain_id: Id | None = None) -> EmailStats
     """Each email once under its status."""
     sums = await listing.email_stats(deps, domain_id)
     return EmailStats(total=sum(sums.values()), **{name: sums.get(name, 0) for name in ALL_STATUSES})
+
+
+@missing.get("/api/emails/metrics", include_in_schema=False)
+async def get_email_metrics() -> None:
+    """Not built yet; without this it would be taken for a malformed id."""
+    raise NotFoundError("There is nothing at this address.")
 
 
 @details.get("/api/emails/{id}", dependencies=[READS, after_own_writes(read_email.MODEL)])

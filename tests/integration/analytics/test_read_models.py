@@ -8,8 +8,8 @@ import pytest
 
 from libs.common.events import Envelope
 from tests.backing import Database
-from tests.support.history import History, attempted, hit, new_id, random_history, submitted
 from tests.support.history import BEGINNING as START
+from tests.support.history import History, attempted, hit, new_id, random_history, submitted
 from tests.support.naive import expected
 from tests.support.read_models import Copy, copies
 
