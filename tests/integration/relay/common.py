@@ -5,11 +5,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from libs.common.relay.port import BeforeDot, SendResult, Submission
+from pydantic import SecretStr
+
+from libs.common.relay.port import BeforeDot, SendResult, Submission, Trouble
 from libs.common.relay.smtp import SmtpRelay, SmtpSettings, Timeouts, open_smtp_relay
-from tests.support.relay import ScriptedRelay
+from tests.support import aio
+from tests.support.relay import Script, ScriptedRelay, hang
 
 MESSAGE = b"Subject: hi\r\nMessage-ID: <1@a.example>\r\n\r\nhello\r\n.leading\r\n"
+USER, PASSWORD = "alice@a.example", "correct horse battery"
+CREDENTIALS = {"username": USER, "password": SecretStr(PASSWORD)}
 BOB, CAROL, DAVE = "bob@b.example", "carol@b.example", "dave@b.example"
 PATIENT = Timeouts(connect=5, banner=5, command=5, data=5, block=5, final_dot=5, quit=2, check=5)
 # Silence is waited for at the one step where it is played, so that a busy machine changes no outcome.
@@ -61,3 +66,23 @@ async def sent(
 
 def outcomes(result: SendResult) -> dict[str, tuple[str, int | None]]:
     return {reply.address: (reply.outcome, reply.smtp_code) for reply in result.recipients}
+
+
+async def at_home(_host: str, _port: int) -> tuple[str, ...]:
+    """Every name is this machine, without being called localhost: so certificates are verified in earnest."""
+    return ("127.0.0.1",)
+
+
+def patience(script: Script) -> Timeouts:
+    """Short only where this script says nothing."""
+    return patient_but(command=2 * HASTY) if hang() in script.values() else PATIENT
+
+
+def tried(relay: ScriptedRelay, **changes: object) -> Trouble | None:
+    """`check_credentials` against this relay."""
+
+    async def run() -> Trouble | None:
+        async with relay:
+            return await open_smtp_relay(settings(relay.port, **changes), resolver=at_home).check_credentials()
+
+    return aio.run(run())

@@ -1,51 +1,34 @@
 """RELIABILITY 3.6: encryption is required, verified and never given up; credentials travel only inside it."""
 
-import base64
 import logging
-import socket
 import ssl
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from libs.common.relay.outbound import OutboundPolicy
-from libs.common.relay.port import Trouble
-from libs.common.relay.smtp import Timeouts, open_smtp_relay
-from libs.common.relay.smtp_dial import CannotConnect
-from tests.integration.relay.common import BOB, HASTY, PATIENT, outcomes, patient_but, settings, submission
+from libs.common.relay.smtp import open_smtp_relay
+from tests.integration.relay.common import (
+    BOB,
+    CREDENTIALS,
+    HASTY,
+    PASSWORD,
+    USER,
+    at_home,
+    outcomes,
+    patience,
+    patient_but,
+    settings,
+    submission,
+    tried,
+)
 from tests.support import aio
 from tests.support.certificates import Authority, authority, self_signed
 from tests.support.relay import Act, Script, ScriptedRelay, close, hang, raw, say
-
-USER, PASSWORD = "alice@a.example", "correct horse battery"
-CREDENTIALS = {"username": USER, "password": SecretStr(PASSWORD)}
 
 
 @pytest.fixture(scope="module")
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return authority(tmp_path_factory.mktemp("certificates"))
-
-
-async def at_home(_host: str, _port: int) -> tuple[str, ...]:
-    """Every name is this machine, without being called localhost: so certificates are verified in earnest."""
-    return ("127.0.0.1",)
-
-
-def patience(script: Script) -> Timeouts:
-    """Short only where this script says nothing."""
-    return patient_but(command=2 * HASTY) if hang() in script.values() else PATIENT
-
-
-def tried(relay: ScriptedRelay, **changes: object) -> Trouble | None:
-    """`check_credentials` against this relay."""
-
-    async def run() -> Trouble | None:
-        async with relay:
-            return await open_smtp_relay(settings(relay.port, **changes), resolver=at_home).check_credentials()
-
-    return aio.run(run())
 
 
 @pytest.mark.parametrize("encryption", ["starttls", "tls"])
@@ -233,209 +216,3 @@ def test_plain_to_a_relay_that_speaks_tls_is_a_connection_trouble(trusted: Autho
     trouble = tried(relay, encryption="none", timeouts=patient_but(banner=HASTY))
     assert trouble is not None
     assert trouble.kind == "connection"
-
-
-# ------------------------------------------------------------------------------------------ credentials
-
-
-@pytest.mark.parametrize(
-    ("script", "kind", "code"),
-    [
-        ({}, "configuration", 535),
-        ({"AUTH": say("534 5.7.9 too weak")}, "configuration", 534),
-        ({"AUTH": say("454 4.7.0 temporary authentication failure")}, "connection", 454),
-        ({"AUTH": say("421 4.7.0 too many failures", "close")}, "connection", 421),
-        ({"AUTH": close()}, "connection", None),
-        ({"AUTH": hang()}, "connection", None),
-    ],
-)
-@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
-def test_a_login_that_fails_is_never_a_recipients_fault(
-    script: Script, kind: str, code: int | None, mechanism: str
-) -> None:
-    relay = ScriptedRelay(script, login=(USER, "another"), mechanisms=(mechanism,))
-
-    async def run() -> None:
-        async with relay:
-            ours = open_smtp_relay(settings(relay.port, timeouts=patience(script), **CREDENTIALS))
-            trouble = (await ours.send(submission())).trouble
-            assert trouble is not None
-            assert (trouble.kind, trouble.smtp_code) == (kind, code)
-            await ours.close()
-
-    aio.run(run())
-    assert relay.sessions[0].verbs().count("AUTH") == 1
-    assert relay.messages == []
-
-
-def test_a_relay_without_a_known_mechanism_is_configuration_trouble() -> None:
-    relay = ScriptedRelay(login=(USER, PASSWORD), mechanisms=("CRAM-MD5", "XOAUTH2"))
-    trouble = tried(relay, **CREDENTIALS)
-    assert trouble is not None
-    assert trouble.kind == "configuration"
-    assert trouble.text.startswith("auth_not_offered")
-    assert relay.sessions[0].login is None
-
-
-def test_without_a_user_nobody_logs_in() -> None:
-    relay = ScriptedRelay(login=(USER, PASSWORD))
-    assert tried(relay) is None
-    assert relay.sessions[0].login is None
-
-
-def test_a_relay_that_wants_a_login_we_do_not_have_is_configuration_trouble() -> None:
-    async def run() -> None:
-        async with ScriptedRelay(login=(USER, PASSWORD)) as relay:
-            ours = open_smtp_relay(settings(relay.port))
-            trouble = (await ours.send(submission())).trouble
-            assert trouble is not None
-            assert (trouble.kind, trouble.smtp_code) == ("configuration", 530)
-            await ours.close()
-
-    aio.run(run())
-
-
-@pytest.mark.parametrize("address", ["192.0.2.1", "10.0.0.1", "2001:db8::1"])
-def test_a_password_never_crosses_the_network_in_clear_text(address: str) -> None:
-    async def run() -> None:
-        ours = open_smtp_relay(settings(25, host="localhost", **CREDENTIALS))
-        with socket.socket() as sock, pytest.raises(CannotConnect) as refused:
-            await ours.dialer._client(sock, ip_address(address))
-        assert refused.value.trouble.kind == "configuration"
-        assert "clear text" in refused.value.trouble.text
-
-    aio.run(run())
-
-
-def test_on_this_machine_a_password_may_go_unencrypted() -> None:
-    relay = ScriptedRelay(login=(USER, PASSWORD))
-    assert tried(relay, **CREDENTIALS) is None
-    assert relay.sessions[0].login == ("PLAIN", USER, PASSWORD)
-
-
-@pytest.mark.parametrize("echo", ["password", "base64", "plain"])
-def test_a_relay_that_echoes_the_credentials_does_not_get_them_into_our_words(
-    echo: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    words = {
-        "password": PASSWORD,
-        "base64": base64.b64encode(PASSWORD.encode()).decode(),
-        "plain": base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode(),
-    }[echo]
-    relay = ScriptedRelay({"AUTH": say(f"535 5.7.8 wrong: {words} for {USER}")}, login=(USER, PASSWORD))
-    with caplog.at_level(logging.DEBUG):
-        trouble = tried(relay, **CREDENTIALS)
-    assert trouble is not None
-    assert trouble.text == "5.7.8 wrong: *** for ***"
-    for shown in (repr(trouble), caplog.text):
-        assert words not in shown
-        assert PASSWORD not in shown
-
-
-def test_an_echo_in_a_later_reply_is_struck_out_too() -> None:
-    async def run() -> None:
-        script = {"RCPT": say(f"550 5.1.1 you are {PASSWORD}")}
-        async with ScriptedRelay(script, login=(USER, PASSWORD)) as relay:
-            ours = open_smtp_relay(settings(relay.port, **CREDENTIALS))
-            result = await ours.send(submission())
-            assert result.recipients[0].text == "5.1.1 you are ***"
-            await ours.close()
-
-    aio.run(run())
-
-
-# ------------------------------------------------------------------------------------------- where we connect
-
-
-def test_a_refused_connection_on_localhost_says_what_that_means_in_a_container() -> None:
-    async def run() -> Trouble | None:
-        async with ScriptedRelay() as relay:
-            port = relay.port
-        return await open_smtp_relay(settings(port, host="localhost")).check_credentials()
-
-    trouble = aio.run(run())
-    assert trouble is not None
-    assert trouble.kind == "connection"
-    assert "refused" in trouble.text
-    assert "container" in (trouble.suggestion or "")
-
-
-def test_a_host_that_leads_to_metadata_is_never_connected_to() -> None:
-    async def metadata(_host: str, _port: int) -> tuple[str, ...]:
-        return ("127.0.0.1", "169.254.169.254")
-
-    async def run() -> None:
-        async with ScriptedRelay() as relay:
-            ours = open_smtp_relay(settings(relay.port, host="relay.test"), resolver=metadata)
-            trouble = (await ours.send(submission())).trouble
-            assert trouble is not None
-            assert trouble.kind == "configuration"
-            assert trouble.text.startswith("address_not_allowed")
-            assert relay.sessions == []
-
-    aio.run(run())
-
-
-def test_our_own_servers_are_not_spoken_to() -> None:
-    async def run() -> None:
-        async with ScriptedRelay() as relay:
-            policy = OutboundPolicy(own_ports=frozenset({relay.port}))
-            ours = open_smtp_relay(settings(relay.port), policy=policy)
-            trouble = await ours.check_credentials()
-            assert trouble is not None
-            assert trouble.text.startswith("address_not_allowed")
-            assert relay.sessions == []
-
-    aio.run(run())
-
-
-def test_a_name_that_changes_its_address_cannot_slip_past_the_check() -> None:
-    answers = iter([("127.0.0.1",), ("169.254.169.254",)])
-
-    async def rebinding(_host: str, _port: int) -> tuple[str, ...]:
-        return next(answers)
-
-    async def run() -> None:
-        async with ScriptedRelay() as relay:
-            ours = open_smtp_relay(settings(relay.port, host="relay.test"), resolver=rebinding)
-            assert await ours.check_credentials() is None
-            assert len(relay.sessions) == 1
-
-    aio.run(run())
-
-
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 300, "a..b"])
-def test_a_name_without_address_is_a_connection_trouble(host: str) -> None:
-    trouble = aio.run(open_smtp_relay(settings(25, host=host)).check_credentials())
-    assert trouble is not None
-    assert trouble.kind == "connection"
-    assert "resolved" in trouble.text
-
-
-def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
-    async def two(_host: str, _port: int) -> tuple[str, ...]:
-        return ("::1", "127.0.0.1")
-
-    async def run() -> None:
-        async with ScriptedRelay() as relay:
-            ours = open_smtp_relay(settings(relay.port, host="relay.test", timeouts=PATIENT), resolver=two)
-            assert await ours.check_credentials() is None
-
-    aio.run(run())
-
-
-def test_checking_credentials_takes_no_longer_than_its_limit() -> None:
-    relay = ScriptedRelay({"connect": hang()})
-    trouble = tried(relay, timeouts=patient_but(check=HASTY))
-    assert trouble is not None
-    assert trouble.kind == "connection"
-
-
-def test_smtp_knows_no_identities() -> None:
-    async def run() -> None:
-        ours = open_smtp_relay(settings(25))
-        for identity in (await ours.create_identity("a.example"), await ours.verify_identity("a.example")):
-            assert (identity.status, identity.records, identity.error) == ("verified", (), None)
-        await ours.delete_identity("a.example")
-
-    aio.run(run())
