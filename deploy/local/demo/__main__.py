@@ -42,6 +42,8 @@ def demo(home: Home, console: Console) -> None:
     if url is None or running_pid(home) is None:
         raise LocalError(f"nothing runs here (TEMPS_HOME={home.path}): make up, in another terminal")
     api = Api(url, (home / "api-key").read_text().strip())
+    if not any(each["is_default"] and each["is_local_inbox"] for each in api.call("GET", "/email-providers")):
+        raise LocalError("the local inbox is not the default provider here: the demo sends to nobody else")
     name = f"demo-{secrets.token_hex(4)}"
     run = Run(name, f"{name}.example")
     columns = TextColumn("{task.description:<26}"), BarColumn(), MofNCompleteColumn()
@@ -55,12 +57,12 @@ def demo(home: Home, console: Console) -> None:
         clicked = arrived[::CLICK_STEP]
         _each(progress, threads, "opening (the pixel)", opened, lambda id: load_pixel(api, id))
         _each(progress, threads, "clicking (a link)", clicked, lambda id: follow_link(api, id))
-    figures = figures_of(api, run, len(set(opened)), len(set(clicked)))
+    figures = figures_of(api, run, len(opened), len(clicked))
     console.print(f"{EMAILS} accepted in {sending:.1f} s, {len(arrived)} in the inbox after {arriving:.1f} s")
     show_figures(console, api, run, figures)
     for title, number in (("A bounce", BOUNCED), ("A deferral", DEFERRED)):
         show_email(console, api, title, sent[number])
-    console.print(f"\nMore of it: {url}/api/emails?tag={run.tag}, {url}/api/local-inbox", highlight=False)
+    console.print(f"\nMore of it: {url}/api/emails?tag={run.tag} and {url}/api/local-inbox", soft_wrap=True)
 
 
 def _each(

@@ -53,7 +53,7 @@ def _value(name: str, value: float | None) -> str:
 def show_email(console: Console, api: Api, title: str, id: str) -> None:
     console.print(f"\n{title}: {id}", highlight=False)
     for each in api.call("GET", f"/emails/{id}")["recipients"]:
-        reply = " ".join(str(each[name]) for name in ("smtp_code", "enhanced_status", "detail") if each[name])
-        console.print(f"  {each['address']}: {each['status']} {reply}", highlight=False, markup=False)
+        reply = " ".join(str(each[name]) for name in ("smtp_code", "detail") if each[name])
+        console.print(f"  {each['address']}: {each['status']} {reply}", highlight=False, markup=False, soft_wrap=True)
     for fact in api.call("GET", f"/emails/{id}/timeline"):
         console.print(f"  {fact['time']}  {fact['type']}", highlight=False, markup=False)
