@@ -43,7 +43,7 @@ def parse_address(text: str) -> Mailbox:
     if not text:
         raise ValueError("the address is empty")
     if not text.endswith(">"):
-        if "<" in text:
+        if "<" in _QUOTED_LOCAL.sub("", text):
             raise ValueError("text stands after the address, or its '>' is missing")
         return Mailbox(_address(text))
     # The last "<" outside quotes; a quoted local part may hold one of its own.

@@ -5,6 +5,7 @@ no relay takes without SMTPUTF8), the same octets for the same arguments. Bcc ha
 what was put in; the tests hold it to that.
 """
 
+import re
 from binascii import b2a_base64, b2a_qp
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,9 @@ from libs.common.mime.headers import check_header_value, check_headers
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _BASE64_LINE = 76
+
+# b2a_qp does not count again when it encodes white space before a line break: 77 characters, 76 are allowed.
+_OVERLONG = re.compile(rb"^([^\r\n]{74,})(=(?:20|09))(?=\r\n)", re.MULTILINE)
 
 
 def build_message(  # noqa: PLR0913 - the parts that a message has
@@ -109,7 +113,10 @@ def _part(subtype: bytes, text: str) -> bytes:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     octets = text.replace("\n", "\r\n").encode()
     # The CRLF makes b2a_qp break lines with CRLF, and encode white space at the very end, where it would be lost.
-    encoded = b2a_qp(octets + b"\r\n", istext=True)[:-2]
+    encoded = b2a_qp(octets + b"\r\n", istext=True)
+    if b"=20\r\n" in encoded or b"=09\r\n" in encoded:
+        encoded = _OVERLONG.sub(rb"\1=\r\n\2", encoded)
+    encoded = encoded[:-2]
     encoding = b"quoted-printable"
     if len(encoded) > len(octets) * 78 // 57 + 78:
         base64 = b2a_base64(octets, newline=False)
