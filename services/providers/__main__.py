@@ -1,0 +1,117 @@
+"""The providers service: providers, their encrypted credentials, sending domains (`python -m services.providers`)."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from libs.common.bus import Bus, BusError
+from libs.common.consume import View
+from libs.common.errors import UnavailableError
+from libs.common.principal import read_key
+from libs.common.relay.outbound import OutboundPolicy
+from libs.common.secrets import SecretsError, read_key_ring
+from libs.common.serve import ASGIApp, Service, background, create_app, run
+from libs.common.settings import load
+from services.providers.adapters.messages import compose
+from services.providers.adapters.relays import OpenRelays
+from services.providers.adapters.secrets import StoredSecrets
+from services.providers.api.domains import domain_routes
+from services.providers.api.providers import provider_routes
+from services.providers.ports import Registry
+from services.providers.projections.states import known_domains, known_providers, known_users
+from services.providers.settings import ProvidersSettings
+
+log = logging.getLogger("services.providers")
+
+_CLEAN_EVERY = 600.0
+_PAUSE = 1.0
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    run(load(ProvidersSettings), open_service)
+
+
+@asynccontextmanager
+async def open_service(settings: ProvidersSettings) -> AsyncIterator[ASGIApp]:
+    """Everything this process is made of, from the bottom up."""
+    bus = Bus(settings.nats_url, name="providers")
+    secrets = StoredSecrets(bus, read_key_ring(settings.keyring_file))
+    providers, domains, users = known_providers(), known_domains(), known_users()
+    views = {
+        "provider": View(bus, set_name="provider", apply=providers.apply, reset=providers.reset),
+        "domain": View(bus, set_name="domain", apply=domains.apply, reset=domains.reset),
+        "user": View(bus, set_name="user", apply=users.apply, reset=users.reset),
+    }
+    registry = Registry(
+        bus=bus,
+        provider_view=views["provider"],
+        domain_view=views["domain"],
+        user_view=views["user"],
+        providers=providers,
+        domains=domains,
+        users=users,
+        secrets=secrets,
+        relays=OpenRelays(OutboundPolicy(own_ports(settings))),
+        compose=compose,
+        inbox=settings.local_inbox_smtp,
+        brand=settings.brand,
+        now=lambda: datetime.now(UTC),
+    )
+    checked = asyncio.Event()
+
+    def waiting_for() -> list[str]:
+        behind = [name for name, view in views.items() if not view.caught_up.is_set()]
+        return behind if behind or checked.is_set() else ["secrets"]
+
+    service = Service(
+        name="providers",
+        routers=[provider_routes(), domain_routes()],
+        principal_key=read_key(settings.principal_key_file),
+        views=views,
+        waiting_for=waiting_for,
+        degraded=lambda: [] if bus.connected else ["nats"],
+        state={"registry": registry},
+    )
+    await bus.start()
+    try:
+        async with background(*(view.run() for view in views.values()), _keep_secrets(registry, secrets, checked)):
+            yield create_app(service)
+    finally:
+        await bus.close()
+
+
+def own_ports(settings: ProvidersSettings) -> frozenset[int]:
+    """Ports of this machine that are our own servers: no relay is there, whatever a provider says."""
+    urls = [*settings.nats_url.split(","), settings.nats_monitor_url or "", settings.public_url]
+    ports = {urlsplit(url).port for url in urls} | {settings.http_port, settings.internal_port}
+    return frozenset(port for port in ports if port)
+
+
+async def _keep_secrets(registry: Registry, secrets: StoredSecrets, checked: asyncio.Event) -> None:
+    """The canary once, then the clean-up again and again. Raises `SecretsError`, which ends the process."""
+    await registry.provider_view.caught_up.wait()
+    while not checked.is_set():
+        try:
+            await secrets.check(registry.providers.live.values())
+        except UnavailableError:
+            await asyncio.sleep(_PAUSE)
+        except SecretsError as error:
+            log.critical("%s. Start with the right TEMPS_KEYRING_FILE.", error)
+            raise
+        else:
+            checked.set()
+    while True:
+        try:
+            if await registry.provider_view.refresh():
+                await secrets.clean(registry.providers.live.values())
+        except BusError as error:
+            log.warning("secrets are not cleaned up now: %s", error)
+        await asyncio.sleep(_CLEAN_EVERY)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""`/api/email-domains`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from libs.common.errors import NotFoundError
+from libs.common.events.domain import DnsRecord, DomainState
+from libs.common.principal import Principal
+from libs.common.serve import requires, router
+from services.providers.api.answers import Domain, DomainWithDns, domain_answer, domain_with_dns
+from services.providers.api.calling import Id, TheRegistry, calling, tell
+from services.providers.api.requests import CreateDomain
+from services.providers.domain.domain_name import normalise
+from services.providers.domain.domains import by_name
+from services.providers.handlers.appending import caught_up, find_domain
+from services.providers.handlers.domains import create_domain
+from services.providers.handlers.domains import delete_domain as delete
+from services.providers.handlers.domains import verify_domain as verify
+from services.providers.ports import Registry
+
+
+def domain_routes() -> APIRouter:
+    """The routes, in API.md's order; `by-domain` comes before `{id}`, which would take it."""
+    routes = router()
+
+    @routes.post("/api/email-domains", status_code=201, tags=["domains"])
+    async def create_email_domain(
+        body: CreateDomain,
+        request: Request,
+        response: Response,
+        registry: TheRegistry,
+        principal: Annotated[Principal, requires("email_domains:create")],
+    ) -> DomainWithDns:
+        """Register a sending domain."""
+        changed = await create_domain(registry, body.provider_id, body.domain, calling(request, principal))
+        tell(response, changed.positions)
+        return domain_with_dns(changed.state)
+
+    @routes.get("/api/email-domains", tags=["domains"])
+    async def list_email_domains(
+        registry: TheRegistry,
+        _: Annotated[Principal, requires("email_domains:read")],
+        provider_id: Annotated[int | None, Query(ge=1)] = None,
+    ) -> list[Domain]:
+        """Every domain, newest first; of one provider if asked for."""
+        states = sorted(registry.domains.live.values(), key=lambda state: state.id, reverse=True)
+        return [domain_answer(state) for state in states if provider_id in (None, state.provider_id)]
+
+    @routes.get("/api/email-domains/by-domain/{domain}", tags=["domains"])
+    async def get_domain_by_name(
+        domain: str, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
+    ) -> DomainWithDns:
+        """One domain by its name."""
+        return domain_with_dns(await _named(registry, domain))
+
+    @routes.get("/api/email-domains/{id}", tags=["domains"])
+    async def get_domain(
+        id: Id, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
+    ) -> DomainWithDns:
+        """One domain, as stored: nobody is asked."""
+        return domain_with_dns(await find_domain(registry, id))
+
+    @routes.get("/api/email-domains/{id}/dns-records", tags=["domains"])
+    async def get_domain_dns_records(
+        id: Id, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
+    ) -> list[DnsRecord]:
+        """The records that the domain's owner has to publish."""
+        return (await find_domain(registry, id)).dns_records
+
+    @routes.post("/api/email-domains/{id}/verify", tags=["domains"])
+    async def verify_domain(
+        id: Id,
+        request: Request,
+        response: Response,
+        registry: TheRegistry,
+        principal: Annotated[Principal, requires("email_domains:write")],
+    ) -> DomainWithDns:
+        """Check the domain now."""
+        changed = await verify(registry, id, calling(request, principal))
+        tell(response, changed.positions)
+        return domain_with_dns(changed.state)
+
+    @routes.delete("/api/email-domains/{id}", status_code=204, tags=["domains"])
+    async def delete_email_domain(
+        id: Id,
+        request: Request,
+        response: Response,
+        registry: TheRegistry,
+        principal: Annotated[Principal, requires("email_domains:delete")],
+        delete_from_provider: Annotated[bool, Query(description="Delete it there too; SMTP knows none.")] = False,  # noqa: FBT002
+    ) -> None:
+        """Delete a domain."""
+        tell(response, await delete(registry, id, at_provider=delete_from_provider, caller=calling(request, principal)))
+
+    return routes
+
+
+async def _named(registry: Registry, text: str) -> DomainState:
+    unknown = NotFoundError(f"the domain {text} is not registered")
+    try:
+        name = normalise(text)
+    except ValueError:
+        raise unknown from None
+    state = by_name(registry.domains.live, name)
+    if state is None:
+        await caught_up(registry.domain_view)
+        state = by_name(registry.domains.live, name)
+    if state is None:
+        raise unknown
+    return state

@@ -1,0 +1,105 @@
+"""`/api/email-providers`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from libs.common.principal import Principal
+from libs.common.serve import requires, router
+from services.providers.api.answers import Provider, TestResult, provider_answer
+from services.providers.api.calling import Id, TheRegistry, calling, tell
+from services.providers.api.requests import CreateProvider, TestProvider, UpdateProvider
+from services.providers.handlers.appending import find_provider
+from services.providers.handlers.check_provider import check_provider
+from services.providers.handlers.create_provider import create_provider as create
+from services.providers.handlers.delete_provider import delete_provider as delete
+from services.providers.handlers.update_provider import update_provider as update
+
+Verify = Annotated[bool, Query(description="Check credentials live; without effect for SMTP.")]
+
+
+def provider_routes() -> APIRouter:
+    """The routes, in API.md's order."""
+    routes = router()
+
+    @routes.post("/api/email-providers", status_code=201, tags=["providers"])
+    async def create_email_provider(
+        body: CreateProvider,
+        request: Request,
+        response: Response,
+        registry: TheRegistry,
+        principal: Annotated[Principal, requires("email_providers:create")],
+        verify: Verify = True,  # noqa: FBT002 - a query parameter
+    ) -> Provider:
+        """Add a provider."""
+        del verify
+        changed = await create(registry, body.draft(), calling(request, principal))
+        tell(response, changed.positions)
+        return provider_answer(changed.state)
+
+    @routes.get("/api/email-providers", tags=["providers"])
+    async def list_email_providers(
+        registry: TheRegistry, _: Annotated[Principal, requires("email_providers:read")]
+    ) -> list[Provider]:
+        """Every provider, newest first."""
+        return [provider_answer(state) for _, state in sorted(registry.providers.live.items(), reverse=True)]
+
+    @routes.get("/api/email-providers/{id}", tags=["providers"])
+    async def get_email_provider(
+        id: Id, registry: TheRegistry, _: Annotated[Principal, requires("email_providers:read")]
+    ) -> Provider:
+        """One provider."""
+        return provider_answer(await find_provider(registry, id))
+
+    @routes.patch("/api/email-providers/{id}", tags=["providers"])
+    async def update_email_provider(
+        id: Id,
+        body: UpdateProvider,
+        request: Request,
+        response: Response,
+        registry: TheRegistry,
+        principal: Annotated[Principal, requires("email_providers:write")],
+        verify: Verify = True,  # noqa: FBT002 - a query parameter
+    ) -> Provider:
+        """Change what is given, keep what is not."""
+        del verify
+        state = await find_provider(registry, id)
+        changed = await update(
+            registry, id, body.settings(), body.block(state.provider_type), calling(request, principal)
+        )
+        tell(response, changed.positions)
+        return provider_answer(changed.state)
+
+    @routes.delete("/api/email-providers/{id}", status_code=204, tags=["providers"])
+    async def delete_email_provider(
+        id: Id,
+        request: Request,
+        response: Response,
+        registry: TheRegistry,
+        principal: Annotated[Principal, requires("email_providers:delete")],
+        force: Annotated[bool, Query(description="Delete its domains too.")] = False,  # noqa: FBT002
+    ) -> None:
+        """Delete a provider."""
+        tell(response, await delete(registry, id, forced=force, caller=calling(request, principal)))
+
+    @routes.post("/api/email-providers/{id}/test", tags=["providers"])
+    async def test_provider(
+        id: Id,
+        body: TestProvider,
+        request: Request,
+        response: Response,
+        registry: TheRegistry,
+        principal: Annotated[Principal, requires("email_providers:write")],
+    ) -> TestResult:
+        """Send a test email to your own address."""
+        outcome = await check_provider(registry, id, body.mailbox(), calling(request, principal))
+        tell(response, outcome.positions)
+        tried = outcome.state
+        return TestResult(
+            success=tried.error is None,
+            sent_to=tried.sent_to,
+            provider_message_id=tried.provider_message_id,
+            error=tried.error,
+        )
+
+    return routes

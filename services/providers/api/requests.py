@@ -1,0 +1,195 @@
+"""What callers may send about providers and domains; unknown members are refused."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from libs.common.errors import InvalidError
+from libs.common.events.provider import Encryption, ProviderType
+from libs.common.mime.addresses import Mailbox, parse_address
+from libs.common.serve import RequestModel
+from services.providers.api.text import Host, KeptHost, Line, Name, Port, Secret
+from services.providers.domain.changes import Draft
+from services.providers.domain.credentials import BLOCKS, Block, accept
+from services.providers.domain.domain_name import normalise
+
+Connections = Annotated[int, Field(ge=1, le=1_000)]
+Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+
+
+def _distinct(ids: list[int]) -> list[int]:
+    if len(set(ids)) != len(ids):
+        raise ValueError("names a provider twice")
+    return ids
+
+
+Fallbacks = Annotated[list[Annotated[int, Field(ge=1, le=2**63 - 1)]], Field(max_length=20), AfterValidator(_distinct)]
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _no_custom_endpoint(value: str | None) -> str | None:
+    if value:
+        raise ValueError("custom endpoints are not allowed here")
+    return None
+
+
+NoEndpoint = Annotated[Line | None, AfterValidator(_no_custom_endpoint)]
+
+
+class SesCredentials(RequestModel):
+    """An IAM user's access key. Custom endpoints are refused."""
+
+    access_key_id: Annotated[Secret, Field(min_length=1)]
+    secret_access_key: Annotated[Secret, Field(min_length=1)]
+    endpoint_url: NoEndpoint = None
+
+
+class ScalewayCredentials(RequestModel):
+    """A secret key and the project it sends for."""
+
+    api_key: Annotated[Secret, Field(min_length=1)]
+    project_id: Annotated[Secret, Field(min_length=1)]
+
+
+class SmtpCredentials(RequestModel):
+    """Where the relay is and, if it wants that, who we are."""
+
+    host: Host
+    port: Port
+    username: Secret | None = None
+    password: Secret | None = None
+    encryption: Encryption = "starttls"
+    accept_invalid_certs: bool = False
+
+
+class SesCredentialsChange(RequestModel):
+    """Absent members, `""` and the masks that answers show keep what is stored."""
+
+    access_key_id: Secret = ""
+    secret_access_key: Secret = ""
+    endpoint_url: NoEndpoint = None
+
+
+class ScalewayCredentialsChange(RequestModel):
+    """Absent members, `""` and the masks that answers show keep what is stored."""
+
+    api_key: Secret = ""
+    project_id: Secret = ""
+
+
+class SmtpCredentialsChange(RequestModel):
+    """Absent members, `""` and the masks that answers show keep what is stored; `username: null` clears the login."""
+
+    host: KeptHost = ""
+    port: Port = 1
+    username: Secret | None = ""
+    password: Secret | None = ""
+    encryption: Encryption = "starttls"
+    accept_invalid_certs: bool = False
+
+
+class CreateProvider(RequestModel):
+    """A new provider, with exactly the credential block of its type."""
+
+    name: Name
+    provider_type: ProviderType
+    region: Name | None = None
+    ses_credentials: SesCredentials | None = None
+    scaleway_credentials: ScalewayCredentials | None = None
+    smtp_credentials: SmtpCredentials | None = None
+    is_active: bool = True
+    is_default: bool = False
+    max_connections: Connections = 10
+    rate_limit_per_second: Rate | None = None
+    fallback_provider_ids: Fallbacks = Field(default_factory=list)
+
+    def draft(self) -> Draft:
+        """The provider that is asked for. Raises `InvalidError`."""
+        wanted = BLOCKS[self.provider_type]
+        given = _blocks(self)
+        wrong = [
+            (name, f"does not belong to a provider of type {self.provider_type}") for name in given if name != wanted
+        ]
+        if wanted not in given:
+            wrong.append((wanted, f"is required for a provider of type {self.provider_type}"))
+        if self.region is None and self.provider_type != "smtp":
+            wrong.append(("region", f"is required for a provider of type {self.provider_type}"))
+        if wrong:
+            raise InvalidError(wrong)
+        return Draft(
+            name=self.name,
+            provider_type=self.provider_type,
+            region=self.region or "custom",
+            is_active=self.is_active,
+            is_default=self.is_default,
+            max_connections=self.max_connections,
+            rate_limit_per_second=self.rate_limit_per_second,
+            fallback_provider_ids=tuple(self.fallback_provider_ids),
+            credentials=accept(self.provider_type, given[wanted].model_dump()),
+        )
+
+
+class UpdateProvider(RequestModel):
+    """What shall be different; absent members stay. The type of a provider never changes."""
+
+    name: Name = "-"
+    region: Name = "-"
+    ses_credentials: SesCredentialsChange | None = None
+    scaleway_credentials: ScalewayCredentialsChange | None = None
+    smtp_credentials: SmtpCredentialsChange | None = None
+    is_active: bool = True
+    is_default: bool = False
+    max_connections: Connections = 10
+    rate_limit_per_second: Rate | None = None
+    fallback_provider_ids: Fallbacks = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _immutable(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "provider_type" in given:
+            raise InvalidError([("provider_type", "cannot be changed: create another provider")])
+        return given
+
+    def settings(self) -> dict[str, Any]:
+        """The given settings by name, credentials aside."""
+        names = self.model_fields_set - set(BLOCKS.values())
+        return {name: getattr(self, name) for name in names}
+
+    def block(self, provider_type: ProviderType) -> Block | None:
+        """The given members of the credential block; None when no block was given. Raises `InvalidError`."""
+        given = _blocks(self)
+        wanted = BLOCKS[provider_type]
+        wrong = [(name, f"does not belong to a provider of type {provider_type}") for name in given if name != wanted]
+        if wrong:
+            raise InvalidError(wrong)
+        return given[wanted].model_dump(include=given[wanted].model_fields_set) if wanted in given else None
+
+
+class TestProvider(RequestModel):
+    """Who the test email is from; it goes to the logged-in user's own address."""
+
+    __test__ = False  # pytest: its name begins with Test because its command does
+
+    sender: Annotated[Line, Field(alias="from", max_length=1_000), AfterValidator(_address)]
+    from_name: Annotated[Line, Field(max_length=255)] | None = None
+
+    def mailbox(self) -> Mailbox:
+        """The address, and the name beside it."""
+        parsed = parse_address(self.sender)
+        return Mailbox(parsed.address, self.from_name or parsed.name)
+
+
+class CreateDomain(RequestModel):
+    """A sending domain, and the provider that its mail goes through."""
+
+    provider_id: int
+    domain: Annotated[Line, Field(max_length=1_000), AfterValidator(normalise)]
+
+
+def _blocks(request: CreateProvider | UpdateProvider) -> dict[str, RequestModel]:
+    found = ((name, getattr(request, name)) for name in BLOCKS.values())
+    return {name: block for name, block in found if block is not None}

@@ -1,0 +1,1 @@
+"""The rules about providers and domains, free of clock, network and framework."""

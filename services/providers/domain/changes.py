@@ -1,0 +1,231 @@
+"""What a request makes of the providers: pure steps, each the next fact to append, until nothing is left to do.
+
+Several facts may be needed (a default moves, a provider leaves other lists). Each step looks at the providers as
+they are then, so that somebody else's change in between is seen; the order is such that there are never two defaults.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from libs.common.errors import InvalidError, TempsError
+from libs.common.events.provider import (
+    LastTest,
+    ProviderCreated,
+    ProviderDeleted,
+    ProviderResumed,
+    ProviderState,
+    ProviderTested,
+    ProviderType,
+    ProviderUpdated,
+)
+from services.providers.domain.credentials import Credentials, changes, masked
+from services.providers.domain.inbox import is_local_inbox
+
+Providers = Mapping[int, ProviderState]
+
+SENDING_TYPES: frozenset[ProviderType] = frozenset({"smtp"})
+"""Types that mail can be sent through: the others are stored until their adapters exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A provider that somebody asks for; `credentials` checked and complete."""
+
+    name: str
+    provider_type: ProviderType
+    region: str
+    is_active: bool
+    is_default: bool
+    max_connections: int
+    rate_limit_per_second: float | None
+    fallback_provider_ids: tuple[int, ...]
+    credentials: Credentials = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What somebody wants different: `settings` by field name; `credentials` None when no block was given."""
+
+    settings: Mapping[str, Any]
+    before: Credentials | None = field(default=None, repr=False)
+    after: Credentials | None = field(default=None, repr=False)
+
+
+def require_available(provider_type: ProviderType, what: str) -> None:
+    """Raises 422 for a type that nothing can be sent through yet."""
+    if provider_type not in SENDING_TYPES:
+        raise TempsError(
+            f"{what} needs a provider that mail can be sent through; type {provider_type} is not available yet",
+            slug="provider_type_not_available",
+        )
+
+
+def check_draft(draft: Draft) -> None:
+    """What can be refused without looking at other providers."""
+    if draft.is_default:
+        require_available(draft.provider_type, "is_default")
+        _require_active(is_active=draft.is_active)
+
+
+def takes_default(providers: Providers, draft: Draft, *, inbox: str | None) -> bool:
+    """Asked to be the default, or the first real provider while the bundled inbox stands in for one."""
+    if draft.is_default:
+        return True
+    stand_in = any(state.is_default and state.is_local_inbox for state in providers.values())
+    usable = draft.is_active and draft.provider_type in SENDING_TYPES
+    return stand_in and usable and not _is_inbox(draft.credentials, inbox)
+
+
+def next_to_create(
+    providers: Providers,
+    draft: Draft,
+    *,
+    id: int,
+    default: bool,
+    version: str | None,
+    inbox: str | None,
+    at: datetime,
+) -> ProviderUpdated | ProviderCreated:
+    """The former default gives way first, then the provider is there. Raises `InvalidError`."""
+    _check_fallbacks(providers, draft.fallback_provider_ids, own=None)
+    rival = _other_default(providers, id) if default else None
+    if rival is not None:
+        return _gives_way(rival, at)
+    return ProviderCreated(
+        provider=ProviderState(
+            id=id,
+            name=draft.name,
+            provider_type=draft.provider_type,
+            region=draft.region,
+            is_active=draft.is_active,
+            is_default=default,
+            is_local_inbox=_is_inbox(draft.credentials, inbox),
+            max_connections=draft.max_connections,
+            rate_limit_per_second=draft.rate_limit_per_second,
+            fallback_provider_ids=list(draft.fallback_provider_ids),
+            smtp=draft.credentials.endpoint,
+            credentials=masked(draft.provider_type, draft.credentials),
+            credential_version=version,
+            last_test=None,
+            stopped=None,
+            created_at=at,
+            updated_at=at,
+        )
+    )
+
+
+def next_to_update(
+    providers: Providers, state: ProviderState, change: Change, *, version: str | None, inbox: str | None, at: datetime
+) -> ProviderUpdated | ProviderResumed | None:
+    """None when the provider already is as wanted. `version` names the secret if credentials changed.
+
+    Raises `InvalidError` and, for a default that cannot send, `TempsError`.
+    """
+    settings = dict(change.settings)
+    if settings.get("is_default"):
+        require_available(state.provider_type, "is_default")
+        _require_active(is_active=settings.get("is_active", state.is_active))
+    elif settings.get("is_active") is False:
+        settings["is_default"] = False
+    if "fallback_provider_ids" in settings:
+        _check_fallbacks(providers, tuple(settings["fallback_provider_ids"]), own=state.id)
+    updated = state.model_copy(update=settings)
+    changed = [name for name in settings if getattr(updated, name) != getattr(state, name)]
+    if change.before is not None and change.after is not None:
+        credential_changes = changes(state.provider_type, change.before, change.after)
+        if credential_changes:
+            changed += credential_changes
+            updated = _with_credentials(updated, change.after, version)
+    updated = updated.model_copy(update={"is_local_inbox": _endpoint_is_inbox(updated, inbox)})
+    if updated.is_local_inbox != state.is_local_inbox:
+        changed.append("is_local_inbox")
+    if not changed:
+        return None
+    rival = _other_default(providers, state.id) if updated.is_default and not state.is_default else None
+    if rival is not None:
+        return _gives_way(rival, at)
+    return ProviderUpdated(provider=updated.model_copy(update={"updated_at": at}), changed_fields=changed)
+
+
+def resumed(state: ProviderState, at: datetime) -> ProviderResumed | None:
+    """What a mended provider says; None when it was not stopped."""
+    if state.stopped is None:
+        return None
+    return ProviderResumed(provider=state.model_copy(update={"stopped": None, "updated_at": at}))
+
+
+def next_to_delete(
+    providers: Providers, state: ProviderState, *, forced: bool, at: datetime
+) -> ProviderUpdated | ProviderDeleted:
+    """It leaves every list of fallbacks, then it is gone; the secret's version is no longer named."""
+    for other in providers.values():
+        if other.id != state.id and state.id in other.fallback_provider_ids:
+            rest = [id for id in other.fallback_provider_ids if id != state.id]
+            return ProviderUpdated(
+                provider=other.model_copy(update={"fallback_provider_ids": rest, "updated_at": at}),
+                changed_fields=["fallback_provider_ids"],
+            )
+    gone = {"is_default": False, "is_active": False, "credential_version": None, "updated_at": at}
+    return ProviderDeleted(provider=state.model_copy(update=gone), forced=forced)
+
+
+def after_test(
+    state: ProviderState, *, recipient: str, error: str | None, provider_message_id: str | None, at: datetime
+) -> ProviderTested:
+    """How a test email went; `error` None is success."""
+    last = LastTest(at=at, success=error is None, error=error)
+    return ProviderTested(
+        provider=state.model_copy(update={"last_test": last}),
+        recipient_email=recipient,
+        success=error is None,
+        error=error,
+        provider_message_id=provider_message_id,
+    )
+
+
+def same_route(one: ProviderState, other: ProviderState) -> bool:
+    """Whether both reach the same place with the same credentials."""
+    return (one.smtp, one.credential_version) == (other.smtp, other.credential_version)
+
+
+def _with_credentials(state: ProviderState, credentials: Credentials, version: str | None) -> ProviderState:
+    return state.model_copy(
+        update={
+            "smtp": credentials.endpoint,
+            "credentials": masked(state.provider_type, credentials),
+            "credential_version": version,
+        }
+    )
+
+
+def _require_active(*, is_active: bool) -> None:
+    if not is_active:
+        raise InvalidError([("is_default", "an inactive provider cannot be the default")])
+
+
+def _check_fallbacks(providers: Providers, ids: tuple[int, ...], own: int | None) -> None:
+    if own in ids:
+        raise InvalidError([("fallback_provider_ids", "a provider cannot be its own fallback")])
+    missing = [str(id) for id in ids if id not in providers]
+    if missing:
+        raise InvalidError([("fallback_provider_ids", f"no such provider: {', '.join(missing)}")])
+
+
+def _other_default(providers: Providers, id: int) -> ProviderState | None:
+    return next((state for state in providers.values() if state.is_default and state.id != id), None)
+
+
+def _gives_way(state: ProviderState, at: datetime) -> ProviderUpdated:
+    update = {"is_default": False, "updated_at": at}
+    return ProviderUpdated(provider=state.model_copy(update=update), changed_fields=["is_default"])
+
+
+def _is_inbox(credentials: Credentials, inbox: str | None) -> bool:
+    endpoint = credentials.endpoint
+    return endpoint is not None and is_local_inbox(endpoint.host, endpoint.port, inbox)
+
+
+def _endpoint_is_inbox(state: ProviderState, inbox: str | None) -> bool:
+    return state.smtp is not None and is_local_inbox(state.smtp.host, state.smtp.port, inbox)

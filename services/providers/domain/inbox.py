@@ -1,0 +1,25 @@
+"""Which provider is the bundled inbox: mail that it takes was captured, not sent.
+
+Told by host and port alone, so that nobody can declare another relay to be the inbox, or the inbox to be none.
+"""
+
+import ipaddress
+
+
+def is_local_inbox(host: str, port: int, inbox: str | None) -> bool:
+    """Whether `host` and `port` are those of `inbox` (`host:port`, brackets around IPv6); None: there is none."""
+    if not inbox:
+        return False
+    inbox_host, _, inbox_port = inbox.rpartition(":")
+    return inbox_port == str(port) and canonical_host(host) == canonical_host(inbox_host)
+
+
+def canonical_host(host: str) -> str:
+    """Lower case, without brackets and root dot; every name of this machine's loopback is `localhost`."""
+    name = host.strip().removeprefix("[").removesuffix("]").rstrip(".").lower()
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return "localhost" if plain.is_loopback else str(plain)

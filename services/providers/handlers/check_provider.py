@@ -1,0 +1,116 @@
+"""Send a test email through a provider to the person who asks, and record how it went."""
+
+import asyncio
+from dataclasses import dataclass
+
+from libs.common.errors import ConflictError
+from libs.common.events.provider import ProviderState, ProviderTested
+from libs.common.mime.addresses import Mailbox
+from libs.common.relay.port import SendResult, Submission
+from services.providers.domain.changes import after_test, require_available, same_route
+from services.providers.domain.provider_test import provider_test_email
+from services.providers.handlers.appending import (
+    Changed,
+    NothingToDoError,
+    append_step,
+    caught_up,
+    find_provider,
+)
+from services.providers.handlers.credentials import stored_secret
+from services.providers.handlers.update_provider import resume
+from services.providers.ports import Caller, Registry
+
+_SECONDS = 9.0
+"""With the goodbye to the relay this stays under ten."""
+_ERROR_LIMIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a test went; `error` None is success."""
+
+    sent_to: str
+    provider_message_id: str | None
+    error: str | None
+
+
+async def check_provider(registry: Registry, id: int, sender: Mailbox, caller: Caller) -> Changed[Tried]:
+    """A refusal by the relay is an outcome, not an error.
+
+    Raises `NotFoundError`, `ConflictError` when the caller has no address, `TempsError`
+    (`provider_type_not_available`), and the errors of appending.
+    """
+    provider = await find_provider(registry, id)
+    require_available(provider.provider_type, "a test email")
+    recipient = await _own_address(registry, caller)
+    at = registry.now()
+    email = provider_test_email(provider, brand=registry.brand, at=at)
+    submission = registry.compose(email, sender=sender, recipient=recipient, at=at)
+    tried = _tried(await _send(registry, provider, submission), recipient)
+    return Changed(tried, await _record(registry, provider, tried, caller))
+
+
+async def _own_address(registry: Registry, caller: Caller) -> str:
+    user = registry.users.live.get(caller.user_id or 0)
+    if user is None:
+        await caught_up(registry.user_view)
+        user = registry.users.live.get(caller.user_id or 0)
+    if user is None:
+        raise ConflictError("a test email goes to the logged-in user's own address, and nobody is logged in")
+    return user.email
+
+
+async def _send(registry: Registry, provider: ProviderState, submission: Submission) -> SendResult | None:
+    """What came of it; None when it took too long."""
+    relay = registry.relays.open(provider, await stored_secret(registry, provider))
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await relay.send(submission)
+    except TimeoutError:
+        return None
+    finally:
+        await relay.close()
+
+
+def _tried(result: SendResult | None, recipient: str) -> Tried:
+    if result is None:
+        return Tried(recipient, None, f"no answer within {_SECONDS:g} seconds: the email may have been sent, or not")
+    if result.trouble is not None:
+        words = (result.trouble.text, result.trouble.suggestion)
+        code = f"{result.trouble.smtp_code} " if result.trouble.smtp_code else ""
+        return _failed(recipient, code + ". ".join(word.rstrip(".") for word in words if word))
+    if not result.recipients:
+        return _failed(recipient, f"the email may have been sent, or not: {result.detail or 'no answer came'}")
+    reply = result.recipients[0]
+    if reply.outcome != "accepted":
+        return _failed(recipient, f"{reply.smtp_code or ''} {reply.text}".strip())
+    return Tried(recipient, result.provider_message_id, None)
+
+
+def _failed(recipient: str, error: str) -> Tried:
+    return Tried(recipient, None, error[:_ERROR_LIMIT])
+
+
+async def _record(registry: Registry, tested: ProviderState, tried: Tried, caller: Caller) -> dict[str, int]:
+    def decide() -> ProviderTested:
+        current = registry.providers.live.get(tested.id)
+        if current is None:
+            raise NothingToDoError
+        return after_test(
+            current,
+            recipient=tried.sent_to,
+            error=tried.error,
+            provider_message_id=tried.provider_message_id,
+            at=registry.now(),
+        )
+
+    async with registry.lock:
+        try:
+            fact, sequence = await append_step(registry.bus, registry.provider_view, decide, caller, registry)
+        except NothingToDoError:
+            return {}  # deleted meanwhile: there is nothing left to say it of
+        resumed = None
+        # What was tested must be what is stored now, or the success says nothing about it.
+        if fact.success and same_route(fact.provider, tested):
+            resumed = await resume(registry, tested.id, caller)
+    return resumed.positions if resumed is not None else {"provider": sequence}

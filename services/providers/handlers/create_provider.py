@@ -1,0 +1,48 @@
+"""Create a provider: the secret first, then the fact that names it."""
+
+from libs.common.errors import UnavailableError
+from libs.common.events.provider import ProviderCreated, ProviderState, ProviderUpdated
+from services.providers.domain.changes import Draft, check_draft, next_to_create, takes_default
+from services.providers.handlers.appending import Changed, SupersededError, append_step, caught_up
+from services.providers.ports import Caller, Registry
+
+_TRIES = 8
+
+
+async def create_provider(registry: Registry, draft: Draft, caller: Caller) -> Changed[ProviderState]:
+    """The provider as created. Raises `InvalidError`, `TempsError`, and the errors of appending."""
+    check_draft(draft)
+    async with registry.lock:
+        await caught_up(registry.provider_view)
+        for _ in range(_TRIES):
+            try:
+                return await _create(registry, draft, caller)
+            except SupersededError:
+                # Another process took the id: the secret is bound to it, so it is encrypted again for the next.
+                continue
+    raise UnavailableError("too many others are creating providers at the same time")
+
+
+async def _create(registry: Registry, draft: Draft, caller: Caller) -> Changed[ProviderState]:
+    known = registry.providers
+    id = known.highest + 1
+    next_to_create(
+        known.live, draft, id=id, default=False, version=None, inbox=registry.inbox, at=registry.now()
+    )  # refuses before anything is stored
+    version = await registry.secrets.put(id, draft.credentials.secret) if draft.credentials.secret else None
+    default = False
+
+    def decide() -> ProviderUpdated | ProviderCreated:
+        # Once the former default has given way somebody must take its place, so it is decided only once.
+        nonlocal default
+        if known.highest + 1 != id:
+            raise SupersededError
+        default = default or takes_default(known.live, draft, inbox=registry.inbox)
+        return next_to_create(
+            known.live, draft, id=id, default=default, version=version, inbox=registry.inbox, at=registry.now()
+        )
+
+    while True:
+        step, sequence = await append_step(registry.bus, registry.provider_view, decide, caller, registry)
+        if isinstance(step, ProviderCreated):
+            return Changed(step.provider, {"provider": sequence})

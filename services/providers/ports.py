@@ -1,0 +1,98 @@
+"""What the handlers work with: the views of this service, and the two things outside it."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from libs.common.bus import Bus
+from libs.common.consume import View
+from libs.common.events import Actor, Envelope, Fact, new_envelope
+from libs.common.events.domain import DomainState
+from libs.common.events.provider import ProviderState
+from libs.common.events.user import UserState
+from libs.common.mime.addresses import Mailbox
+from libs.common.relay.port import Relay, Submission
+from services.providers.domain.provider_test import ProviderTestEmail
+
+State = TypeVar("State", covariant=True)  # noqa: PLC0105 - State is what it is
+
+
+class Known(Protocol[State]):
+    """A set of aggregates in memory."""
+
+    @property
+    def live(self) -> Mapping[int, State]:
+        """Those that are not deleted, by id."""
+        ...
+
+    @property
+    def highest(self) -> int:
+        """The highest id ever given."""
+        ...
+
+
+class SecretLostError(Exception):
+    """A version that a fact names is not stored any more."""
+
+
+class Secrets(Protocol):
+    """Credentials at rest, encrypted and bound to their provider."""
+
+    async def put(self, provider_id: int, secret: Mapping[str, str]) -> str:
+        """Store a new version; its name. Raises the errors of `publish_durably`."""
+        ...
+
+    async def get(self, provider_id: int, version: str) -> Mapping[str, str]:
+        """Raises `SecretLostError`, `SecretsError` when it does not decrypt, `UnavailableError`."""
+        ...
+
+
+class Relays(Protocol):
+    """Connections to providers."""
+
+    def open(self, provider: ProviderState, secret: Mapping[str, str]) -> Relay:
+        """A relay for a provider, nothing connected yet; close it when done."""
+        ...
+
+
+class Compose(Protocol):
+    """A test email made into a message."""
+
+    def __call__(self, email: ProviderTestEmail, *, sender: Mailbox, recipient: str, at: datetime) -> Submission:
+        """Ready for a relay; addresses are normalised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and in which request."""
+
+    actor: Actor
+    user_id: int | None
+    request_id: str | None
+
+    def envelope(self, fact: Fact, at: datetime) -> Envelope:
+        """A fact of ours that this caller brought about."""
+        return new_envelope(fact, source="providers", actor=self.actor, at=at, correlation_id=self.request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Everything the handlers need. `lock` queues this process's writers; other processes lose by sequence."""
+
+    bus: Bus
+    provider_view: View
+    domain_view: View
+    user_view: View
+    providers: Known[ProviderState]
+    domains: Known[DomainState]
+    users: Known[UserState]
+    secrets: Secrets
+    relays: Relays
+    compose: Compose
+    inbox: str | None
+    brand: str
+    now: Callable[[], datetime]
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
