@@ -1,5 +1,6 @@
 """From rows to answers."""
 
+from datetime import datetime
 from typing import Any
 
 from services.analytics.api.models import Email, EmailRecipient, EmailSummary, TimelineEntry, TrackingEvent
@@ -16,7 +17,7 @@ def summary(row: dict[str, Any], *, count_machines: bool) -> EmailSummary:
 
 def email(row: dict[str, Any], *, count_machines: bool) -> Email:
     """An email with what could be read of its content."""
-    content = row["content"]
+    content, expires_at = row["content"], row["submitted"]["content"]["expires_at"]
     return Email.model_construct(
         **_common(row, count_machines=count_machines),
         html_body=content.html if content else None,
@@ -24,7 +25,7 @@ def email(row: dict[str, Any], *, count_machines: bool) -> Email:
         text_body=content.text if content else None,
         headers=dict(content.headers) if content else None,
         attachments=[],
-        content_expires_at=row["submitted"]["content"]["expires_at"],
+        content_expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
     )
 
 
