@@ -16,7 +16,7 @@ from libs.common.bus import Bus
 from libs.common.events import Envelope, timestamp, uuid7
 from libs.common.postgres import Session
 from libs.common.projector import Projector, ReadModel, read_model
-from libs.common.streams import EVENTS, LOG, TRACKING
+from libs.common.streams import EVENTS, LOG
 from services.analytics.projections import facts
 from tests.backing import Database
 
@@ -194,6 +194,3 @@ def numbered(count: int, *, stream: str = EVENTS, start: int = 0) -> list[Envelo
 def foreign(original: Envelope) -> Envelope:
     """The same place in life, another fact."""
     return replace(original, id=str(uuid7()))
-
-
-__all__ = ["EVENTS", "TRACKING"]

@@ -38,6 +38,15 @@ class _Work:
     rows: Rows
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Facts, folded: `error` when they could not be."""
+
+    facts: Facts
+    work: list[_Work]
+    error: Exception | None = None
+
+
 class Lane:
     """Moves its targets forward, step by step. One task at a time; a lane that raised is of no more use."""
 
@@ -53,11 +62,16 @@ class Lane:
         self.batch = batch
         self.streams = sorted({stream for _, stream in self.marks})
         self._reader = LogReader(bus, {stream: self._lowest(stream) for stream in self.streams}, ahead=2 * batch)
+        self._foreseen = dict(self.marks)
+        """Where the targets will be when everything that was taken from the reader has been applied."""
+        self._ahead: asyncio.Task[_Batch] | None = None
+        self._held: Facts = {}
+        """What `_ahead` has taken; empty as long as it waits."""
 
     @property
     def behind(self) -> int:
         """Facts in the log that are not in the tables yet, as far as the server said."""
-        return self._reader.behind
+        return self._reader.behind + _size(self._held)
 
     def position(self, stream: str) -> int:
         """The sequence that every target has passed."""
@@ -80,22 +94,29 @@ class Lane:
 
     async def close(self) -> None:
         """Stop reading; the session stays the caller's."""
+        if self._ahead is not None:
+            self._ahead.cancel()
+            await asyncio.wait([self._ahead])
         await self._reader.close()
 
     async def step(self, wait: float, *, limit: Mapping[str, int] | None = None) -> int:
-        """Take what is there (waiting up to `wait` seconds), apply it in one transaction; how many facts that were."""
-        facts = await self._reader.take(self.batch, wait, limit)
-        count = sum(map(len, facts.values()))
+        """Take what is there (waiting up to `wait` seconds), apply it in one transaction; how many facts that were.
+
+        While Postgres works on it the next batch is folded, if it is a full one: a small one may still grow.
+        """
+        batch = await self._next_batch(wait, limit)
+        count = _size(batch.facts)
         if not count:
             return 0
+        self._ahead = asyncio.create_task(self._fold_ahead(limit), name="fold-ahead")
         try:
-            await self._apply(self.targets, facts)
+            await self._commit([item for item in batch.work if item.target in self.targets], batch.error)
         except _TRANSIENT:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a fold or a statement raises is found by bisecting
             log.warning("a batch of %d facts was refused, looking for the fact: %s", count, _short(error))
-            await self._isolate(facts)
-        self._count_unknown(facts)
+            await self._isolate(batch.facts)
+        self._count_unknown(batch.facts)
         return count
 
     async def reach(self, limit: Mapping[str, int], wait: float) -> bool:
@@ -103,28 +124,66 @@ class Lane:
 
         After an error, or False, the caller rolls back and this lane is of no more use.
         """
-        gathered: Facts = {}
-        missing = {stream: end - self.position(stream) for stream, end in limit.items()}
+        held = await self._taken_ahead()
+        gathered: Facts = {} if held is None else dict(held.facts)
+        missing = sum(max(end - self.position(stream), 0) for stream, end in limit.items())
         deadline = asyncio.get_running_loop().time() + wait
-        while sum(map(len, gathered.values())) < sum(count for count in missing.values() if count > 0):
+        while _size(gathered) < missing:
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 return False
             for stream, facts in (await self._reader.take(self.batch, left, limit)).items():
                 gathered.setdefault(stream, []).extend(facts)
         if gathered:
-            await self._write([self._work(target, gathered) for target in self.targets])
+            await self._write([self._work(target, gathered, self.marks) for target in self.targets])
         return True
 
-    async def _apply(self, targets: Sequence[Target], facts: Facts) -> None:
-        work = []
-        for target in targets:
-            work.append(self._work(target, facts))
+    async def _next_batch(self, wait: float, limit: Mapping[str, int] | None) -> _Batch:
+        if (held := await self._taken_ahead()) is not None:
+            return held
+        return await self._fold(await self._reader.take(self.batch, wait, limit))
+
+    async def _fold_ahead(self, limit: Mapping[str, int] | None) -> _Batch:
+        await self._reader.full(self.batch)
+        self._held = await self._reader.take(self.batch, 0.0, limit)
+        return await self._fold(self._held)
+
+    async def _taken_ahead(self) -> _Batch | None:
+        task, self._ahead = self._ahead, None
+        if task is None:
+            return None
+        if not self._held:
+            task.cancel()
+            await asyncio.wait([task])
+            return None
+        batch, self._held = await task, {}
+        return batch
+
+    async def _fold(self, facts: Facts) -> _Batch:
+        work: list[_Work] = []
+        failed: Exception | None = None
+        for target in self.targets:
+            try:
+                work.append(self._work(target, facts, self._foreseen))
+            except Exception as error:  # noqa: BLE001 - raised again by the step that applies this batch
+                failed = error
+                break
             await asyncio.sleep(0)  # the process answers requests as well
-        if any(item.moves for item in work):
-            async with self.session.transaction():
-                await self._write(work)
-            self._moved(work)
+        for key, stream in self._foreseen:
+            if _after(facts.get(stream, ()), self._foreseen[key, stream].position):
+                self._foreseen[key, stream] = self._mark(facts[stream][-1])
+        return _Batch(facts, work, failed)
+
+    async def _commit(self, work: Sequence[_Work], error: Exception | None = None) -> None:
+        if error is not None:
+            raise error
+        if not any(item.moves for item in work):
+            return
+        async with self.session.transaction():
+            await self._write(work)
+        for item in work:
+            for step in item.moves:
+                self.marks[step.key, step.stream] = step.mark
 
     async def _write(self, work: Sequence[_Work]) -> None:
         await move(self.session, [step for item in work for step in item.moves])
@@ -137,19 +196,13 @@ class Lane:
                     await self.session.copy(stage, model.stages[stage], records)
             await self.session.run(f"SET LOCAL search_path TO {item.target.schema}; {model.statements['apply']}")
 
-    def _moved(self, work: Sequence[_Work]) -> None:
-        for item in work:
-            for step in item.moves:
-                self.marks[step.key, step.stream] = step.mark
-
-    def _work(self, target: Target, facts: Facts) -> _Work:
+    def _work(self, target: Target, facts: Facts, marks: Marks) -> _Work:
         moves: list[Move] = []
         news: list[Envelope] = []
         for stream in self.streams:
-            new = _after(facts.get(stream, ()), old := self.marks[target.key, stream].position)
+            new = _after(facts.get(stream, ()), old := marks[target.key, stream].position)
             if new:
-                mark = Mark(new[-1].sequence, new[-1].id, self._reader.created(stream))
-                moves.append(Move(target.key, stream, old, mark))
+                moves.append(Move(target.key, stream, old, self._mark(new[-1])))
                 news += new
         if not news:
             return _Work(target, [], {})
@@ -158,6 +211,9 @@ class Lane:
                 raise UndecodableError(f"no fact: {fact.data['error']}")
         lifted = news if target.model.raw or not UPCASTERS else [_lifted(fact) for fact in news]
         return _Work(target, moves, target.model.fold(lifted))
+
+    def _mark(self, fact: Envelope) -> Mark:
+        return Mark(fact.sequence, fact.id, self._reader.created(str(fact.stream)))
 
     async def _isolate(self, facts: Facts) -> None:
         """Each target by itself: those that can go on do, the others stop before the first fact they cannot take."""
@@ -168,16 +224,15 @@ class Lane:
                     await self._stop(found)
                     self.targets.remove(target)
                     break
-        for key in {key for key, _ in self.marks} - {target.key for target in self.targets}:
-            for stream in self.streams:
-                del self.marks[key, stream]
+        left = {target.key for target in self.targets}
+        self.marks = {place: mark for place, mark in self.marks.items() if place[0] in left}
 
     async def _bisect(self, target: Target, stream: str, facts: list[Envelope]) -> Stopped | None:
         facts = list(_after(facts, self.marks[target.key, stream].position))
         if not facts:
             return None
         try:
-            await self._apply([target], {stream: facts})
+            await self._commit([self._work(target, {stream: facts}, self.marks)])
         except _TRANSIENT:
             raise
         except Exception as error:  # noqa: BLE001 - told to the operator with the fact that it is about
@@ -205,6 +260,10 @@ class Lane:
             for fact in envelopes:
                 if fact.type not in _KNOWN and fact.type not in UPCASTERS:
                     self.unknown[fact.type] += 1
+
+
+def _size(facts: Facts) -> int:
+    return sum(map(len, facts.values()))
 
 
 def _after(facts: Sequence[Envelope], position: int) -> Sequence[Envelope]:

@@ -84,6 +84,14 @@ class LogReader:
         """When the stream was born, as it says."""
         return self._tails[stream].created
 
+    async def full(self, n: int) -> None:
+        """Wait until that many facts wait here."""
+        while True:
+            self._ready.clear()
+            if sum(len(tail.waiting) for tail in self._tails.values()) >= n:
+                return
+            await self._ready.wait()
+
     async def take(self, n: int, wait: float, limit: Mapping[str, int] | None = None) -> Facts:
         """Up to `n` facts of each stream, none beyond `limit`; {} when none came in `wait` seconds.
 

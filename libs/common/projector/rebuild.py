@@ -58,6 +58,8 @@ class Outcome:
     stopped: list[Stopped] = field(default_factory=list)
     facts: int = 0
     seconds: float = 0.0
+    filled_in: float = 0.0
+    """Seconds until the swap; the rest is waiting for the last readers of the old tables."""
 
 
 class Beside:
@@ -148,6 +150,7 @@ async def rebuild(
             session = await work.open()
             try:
                 if await _fill_and_swap(work, session, outcome, report):
+                    outcome.filled_in = outcome.filled_in or time.monotonic() - began
                     await _drop_old(session)
                     await work.discard(session)
                     break
