@@ -12,7 +12,7 @@ from libs.common.relay.port import Relay
 from libs.common.relay.smtp import open_smtp_relay
 from libs.common.relay.smtp_settings import SmtpSettings, Timeouts
 
-_HURRIED = Timeouts(connect=5, banner=8, command=8, data=8, block=8, final_dot=9, quit=1, check=8)
+_HURRIED = Timeouts(connect=5, banner=5, command=5, data=5, block=5, final_dot=8, quit=1, check=8)
 """A person is waiting: a test ends within ten seconds, with the words of the step that took too long."""
 
 
