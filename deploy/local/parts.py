@@ -19,7 +19,7 @@ class Rank(IntEnum):
 
 
 # Seconds that each rank has between its signal and SIGKILL; together below the ten that a stop may take.
-PATIENCE = {Rank.SERVICE: 5.0, Rank.INBOX: 1.0, Rank.NATS: 1.5, Rank.POSTGRES: 1.5}
+PATIENCE = {Rank.SERVICE: 5.0, Rank.INBOX: 1.8, Rank.NATS: 1.2, Rank.POSTGRES: 1.5}
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,9 @@ class Supervisor:
         return list(missing)
 
     async def hold(self, name: str) -> None:
+        child = self._child(name)
         self.say(f"{name} is being held down, until: make start SERVICE={name}")
-        await self._child(name).stop(hold=True)
+        await child.stop(hold=True)
 
     async def release(self, name: str) -> list[str]:
         """Starts a held part; the answer names it when it does not serve within fifteen seconds."""
