@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 T = TypeVar("T")
@@ -29,6 +30,17 @@ class Api:
     def __init__(self, url: str, key: str) -> None:
         self.url, self.key = url, key
         self._local = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every thread's connection."""
+        for connection in self._opened:
+            connection.close()
 
     def request(
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, timeout: float = 30
@@ -40,6 +52,7 @@ class Api:
             connection = self._local.connection = http.client.HTTPConnection(
                 parts.hostname or "", parts.port, timeout=timeout
             )
+            self._opened.append(connection)
         given = {"Authorization": f"Bearer {self.key}", **(headers or {})}
         data = None
         if body is not None:
@@ -54,6 +67,7 @@ class Api:
             self._local.connection = None
             raise
         if response.will_close:
+            connection.close()
             self._local.connection = None
         return answer
 

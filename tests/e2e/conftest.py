@@ -22,6 +22,7 @@ def stack(_stack: Stack) -> Stack:
 
 
 @pytest.fixture
-def api(stack: Stack) -> Api:
+def api(stack: Stack) -> Iterator[Api]:
     """A caller with the first key."""
-    return Api(stack.url, stack.key)
+    with Api(stack.url, stack.key) as caller:
+        yield caller

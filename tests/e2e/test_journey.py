@@ -3,6 +3,7 @@
 import re
 import urllib.error
 import urllib.request
+from email.message import Message
 from typing import Any
 from uuid import uuid4
 
@@ -17,16 +18,20 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def _lower(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
 def visit(url: str) -> tuple[int, dict[str, str], bytes]:
     """A GET as a mail client makes it: no key, no redirect followed."""
     opener = urllib.request.build_opener(_NoRedirect)
     request = urllib.request.Request(url, headers={"User-Agent": BROWSER})
     try:
         with opener.open(request, timeout=10) as answer:
-            return answer.status, dict(answer.headers), answer.read()
+            return answer.status, _lower(answer.headers), answer.read()
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, dict(error.headers), error.read()
+            return error.code, _lower(error.headers), error.read()
 
 
 def test_an_email_is_sent_arrives_is_opened_and_clicked_and_all_of_it_is_known(api: Api) -> None:
@@ -58,9 +63,9 @@ def test_an_email_is_sent_arrives_is_opened_and_clicked_and_all_of_it_is_known(a
     assert len(pixel) == 1
 
     status, headers, gif = visit(pixel[0])
-    assert (status, headers["Content-Type"], len(gif)) == (200, "image/gif", 43)
+    assert (status, headers["content-type"], len(gif)) == (200, "image/gif", 43)
     status, headers, _ = visit(links[0])
-    assert (status, headers["Location"]) == (302, "https://example.com/?a=1&b=2")
+    assert (status, headers["location"]) == (302, "https://example.com/?a=1&b=2")
 
     tracking = until(
         lambda: api.get(f"/api/emails/{sent['id']}/tracking"),
@@ -141,17 +146,17 @@ def test_bad_input_is_named_and_stores_nothing(api: Api) -> None:
     assert api.request("GET", f"/api/emails/{uuid4()}").status == 404
     assert api.request("GET", "/api/emails/x").status == 400
     assert api.request("GET", "/api/emails?page=0").status == 400
-    assert Api(api.url, "tk_wrong").request("GET", "/api/emails").status == 401
+    with Api(api.url, "tk_wrong") as nobody:
+        assert nobody.request("GET", "/api/emails").status == 401
     assert api.get("/api/emails/stats")["total"] == before
 
 
 def test_a_revoked_key_is_refused_at_once_and_a_weak_one_is_told_what_it_lacks(api: Api) -> None:
     key = api.post("/api/api-keys", {"name": "reader", "scopes": ["emails:read"]})
-    weak = Api(api.url, key["key"])
-    assert weak.request("GET", "/api/emails").status == 200
-    refused = weak.request(
-        "POST", "/api/emails", {"from": "a@b.example", "to": "c@d.example", "subject": "x", "text": "x"}
-    )
-    assert (refused.status, refused.json["required_permission"]) == (403, "emails:send")
-    assert api.request("DELETE", f"/api/api-keys/{key['id']}").status == 204
-    assert weak.request("GET", "/api/emails").status == 401
+    good = {"from": "a@b.example", "to": "c@d.example", "subject": "x", "text": "x"}
+    with Api(api.url, key["key"]) as weak:
+        assert weak.request("GET", "/api/emails").status == 200
+        refused = weak.request("POST", "/api/emails", good)
+        assert (refused.status, refused.json["required_permission"]) == (403, "emails:send")
+        assert api.request("DELETE", f"/api/api-keys/{key['id']}").status == 204
+        assert weak.request("GET", "/api/emails").status == 401
