@@ -39,9 +39,9 @@ def text_field(name: str, value: str) -> str:
     if len(name) + 2 + len(value) <= _LINE:
         return f"{name}: {value}\r\n"
     tokens = _TOKEN.findall(f" {value}")
-    if max(map(len, tokens)) > _LONGEST:
+    if len(name) + 1 + len(tokens[0]) > _LONGEST or max(map(len, tokens)) > _LONGEST:
         return _encoded_field(name, value)
-    return _folded(name, tokens)
+    return _lines(f"{name}:", tokens)
 
 
 def address_field(name: str, mailboxes: Sequence[Mailbox]) -> str:
@@ -54,7 +54,7 @@ def address_field(name: str, mailboxes: Sequence[Mailbox]) -> str:
             tokens.append(f" <{mailbox.address}>{comma}")
         else:
             tokens.append(f" {mailbox.address}{comma}")
-    return _folded(name, tokens)
+    return _lines(f"{name}:", tokens)
 
 
 def _name_tokens(name: str) -> Iterable[str]:
@@ -67,23 +67,22 @@ def _name_tokens(name: str) -> Iterable[str]:
 
 
 def _encoded_field(name: str, value: str) -> str:
-    room = _LINE - len(name) - 2
-    return _folded(name, _encoded_words(value, _WORD if len(name) > _LONG_NAME else room, _WORD))
+    if len(name) > _LONG_NAME:
+        return f"{name}:\r\n" + _lines("", _encoded_words(value, _WORD, _WORD))
+    return _lines(f"{name}:", _encoded_words(value, _LINE - len(name) - 2, _WORD))
 
 
-def _folded(name: str, tokens: Iterable[str]) -> str:
+def _lines(line: str, tokens: Iterable[str]) -> str:
     """Each token brings the white space before it; a line is broken before that, so none is white space alone."""
     lines: list[str] = []
-    line = f"{name}:"
-    behind_colon = len(name) <= _LONG_NAME
+    unbroken = True
     for token in tokens:
-        length = len(line) + len(token)
-        if length > _LINE and (not behind_colon or length > _LONGEST):
+        if unbroken or len(line) + len(token) <= _LINE:
+            line += token
+        else:
             lines.append(line)
             line = token
-        else:
-            line += token
-        behind_colon = False
+        unbroken = False
     return "\r\n".join((*lines, line, ""))
 
 

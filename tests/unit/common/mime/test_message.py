@@ -207,6 +207,7 @@ def test_header_names_up_to_the_longest_leave_room_for_folding() -> None:
 
 @given(FIELD, FIELD)
 @example("=?utf-8?q?a?=", "x =?utf-8?q?a?= y")
+@example("x" * 989, "x" * 990)
 @example("a  b\t\tc", " " * 200 + "x" + " " * 200 + "y")
 def test_fields_are_read_as_they_were_given(subject: str, value: str) -> None:
     message = built(subject=subject, headers={"X-Custom": value})
