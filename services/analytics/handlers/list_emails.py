@@ -11,6 +11,7 @@ from typing import Any
 from libs.common.postgres import Transaction
 from services.analytics.domain.statuses import EMAIL_ORDER
 from services.analytics.domain.tags import tag_key
+from services.analytics.handlers.asking import asking
 from services.analytics.handlers.counting import Counters, Slice, counted
 from services.analytics.handlers.dependencies import Dependencies
 
@@ -80,7 +81,7 @@ async def list_emails(
 ) -> tuple[list[dict[str, Any]], int]:
     """The rows of the page, each with its `recipients`, and the total."""
     query = _Query(wanted)
-    async with deps.database.transaction() as ask:
+    async with asking(deps.database) as ask:
         total = await _total(ask, query)
         offset = (page - 1) * page_size
         if offset >= total and not (wanted.needs_counting() and total == MOST_COUNTED):
@@ -98,7 +99,7 @@ async def list_emails(
 
 async def email_stats(deps: Dependencies, domain_id: int | None) -> dict[str, int]:
     """How many emails have which status."""
-    async with deps.database.transaction() as ask:
+    async with asking(deps.database) as ask:
         return await counted(ask, STATUS_COUNTERS, Slice(domain_id=domain_id))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from libs.common.postgres import Transaction
 from services.analytics.domain.tags import tag_key
+from services.analytics.handlers.asking import asking
 from services.analytics.handlers.counting import Counters, Slice, counted
 from services.analytics.handlers.dependencies import Dependencies
 
@@ -72,7 +73,7 @@ async def list_events(
     """The events of the page and how many there are in all."""
     tables, conditions, order, parameters = _narrowed(part, event_type, recipient)
     pieces = {"tables": tables, "conditions": conditions, "order": order}
-    async with deps.database.transaction() as ask:
+    async with asking(deps.database) as ask:
         total = await _total(ask, part, event_type, recipient, pieces, parameters)
         offset = (page - 1) * page_size
         if offset >= total:
@@ -86,7 +87,7 @@ async def list_events(
 
 async def read_figures(deps: Dependencies, part: Slice, *, recipient: str | None) -> dict[str, int]:
     """How many emails were delivered, opened and so on; `since` and `until` are about when they were accepted."""
-    async with deps.database.transaction() as ask:
+    async with asking(deps.database) as ask:
         if recipient is None:
             return await counted(ask, FIGURES, part)
         parameters = {

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from services.analytics.handlers.asking import asking
 from services.analytics.handlers.dependencies import Dependencies
 from services.analytics.handlers.freshness import found
 from services.analytics.handlers.list_emails import HITS, add_recipients
@@ -25,7 +26,7 @@ async def read_email(deps: Dependencies, email_id: UUID) -> dict[str, Any]:
     """The row with its `recipients` and its `content` (None when that cannot be read). Raises NotFoundError."""
 
     async def ask() -> dict[str, Any] | None:
-        async with deps.database.transaction() as question:
+        async with asking(deps.database) as question:
             row = await question.fetch_one(_ONE, {"email_id": email_id})
             if row is not None:
                 await add_recipients(question, [row])

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from libs.common.streams import LOG
+from services.analytics.handlers.asking import asking
 from services.analytics.handlers.dependencies import Dependencies
 from services.analytics.handlers.freshness import found
 
@@ -63,7 +64,7 @@ async def read_tracking(deps: Dependencies, email_id: UUID) -> dict[str, Any]:
     parameters = {"email_id": email_id, "machines": deps.count_machines}
 
     async def ask() -> dict[str, Any] | None:
-        async with deps.database.transaction() as question:
+        async with asking(deps.database) as question:
             row = await question.fetch_one(_EMAIL, {"email_id": email_id})
             if row is None:
                 return None
@@ -113,7 +114,7 @@ async def read_events(deps: Dependencies, email_id: UUID, event_type: str | None
     """The email's events, oldest first. Raises NotFoundError."""
 
     async def ask() -> list[dict[str, Any]] | None:
-        async with deps.database.transaction() as question:
+        async with asking(deps.database) as question:
             if await question.fetch_one(_EMAIL, {"email_id": email_id}) is None:
                 return None
             return await question.fetch(_EVENTS, {"email_id": email_id, "event_type": event_type})
@@ -126,7 +127,8 @@ async def read_timeline(deps: Dependencies, email_id: UUID) -> list[dict[str, An
     parameters = {"email_id": email_id, "streams": list(LOG), "most": MOST_FACTS}
 
     async def ask() -> list[dict[str, Any]] | None:
-        return await deps.database.fetch(_TIMELINE, parameters) or None
+        async with asking(deps.database) as question:
+            return await question.fetch(_TIMELINE, parameters) or None
 
     return await found(deps, email_id, "facts", ask)
 

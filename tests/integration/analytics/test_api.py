@@ -363,3 +363,11 @@ async def test_without_postgres_every_question_is_refused_soon() -> None:
         answer = await service.get("/api/emails/stats")
         assert (answer.status, answer.json["error_code"]) == (503, "UNAVAILABLE")
         assert "retry-after" in answer.headers
+
+
+async def test_before_the_read_models_are_made_every_question_is_refused(database: Database) -> None:
+    async with answering(database.url) as service:
+        for path in ("", "/stats", "/events", "/events/stats", f"/{SENT}", f"/{SENT}/tracking", f"/{SENT}/timeline"):
+            answer = await service.get(f"/api/emails{path}")
+            assert (answer.status, answer.json["error_code"]) == (503, "UNAVAILABLE"), path
+            assert "retry-after" in answer.headers
