@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from libs.common.append import append, append_to_set, publish_durably
+from libs.common.append import append, publish_durably
 from libs.common.bootstrap import bootstrap
 from libs.common.bus import Bus, BusError
 from libs.common.consume import View
@@ -69,6 +69,23 @@ def provider_state(identifier: int, port: int, **changes: Any) -> ProviderState:
     return ProviderState.model_validate({**state, **changes})
 
 
+def domain_state(identifier: int, provider_id: int, name: str, *, status: str = "verified") -> DomainState:
+    """A sending domain."""
+    return DomainState.model_validate(
+        {
+            "id": identifier,
+            "provider_id": provider_id,
+            "domain": name,
+            "status": status,
+            "dns_records": [],
+            "last_verified_at": NOW,
+            "verification_error": None,
+            "created_at": NOW,
+            "updated_at": NOW,
+        }
+    )
+
+
 @dataclass(slots=True)
 class Sending:
     """One log with the HTTP side's views on it. Make it with `sending`."""
@@ -86,18 +103,7 @@ class Sending:
         """Create a provider, and its domain `p<id>.example`."""
         state = provider_state(identifier, port, **changes)
         await self.fact(ProviderCreated(provider=state))
-        domain = DomainState(
-            id=identifier,
-            provider_id=identifier,
-            domain=f"p{identifier}.example",
-            status="verified",
-            dns_records=[],
-            last_verified_at=NOW,
-            verification_error=None,
-            created_at=NOW,
-            updated_at=NOW,
-        )
-        await self.fact(DomainCreated(domain=domain))
+        await self.fact(DomainCreated(domain=domain_state(identifier, identifier, f"p{identifier}.example")))
         return state
 
     async def update(self, state: ProviderState, **changes: Any) -> ProviderState:
@@ -276,4 +282,4 @@ async def sending(url: str, monitor_url: str | None, directory: Path) -> AsyncIt
         await bus.close()
 
 
-__all__ = ["ACTOR", "RunningWorker", "Sending", "append_to_set", "names", "provider_state", "sending"]
+__all__ = ["ACTOR", "RunningWorker", "Sending", "domain_state", "names", "provider_state", "sending"]

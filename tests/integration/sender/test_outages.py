@@ -24,9 +24,7 @@ class OwnNats:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._port, self._monitor_port = free_port(), free_port()
-        self.address = NatsAddress(
-            f"nats://127.0.0.1:{self._port}", f"http://127.0.0.1:{self._monitor_port}"
-        )
+        self.address = NatsAddress(f"nats://127.0.0.1:{self._port}", f"http://127.0.0.1:{self._monitor_port}")
         nats.write_config(directory / "nats.conf", directory / "jetstream", sync="always", limit=1 << 40)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -34,11 +32,14 @@ class OwnNats:
         command = nats.argv(
             self._directory / "nats.conf", self._directory / "jetstream", self._port, self._monitor_port
         )
-        with (self._directory / "nats.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self._process = await asyncio.to_thread(self._spawn, command)
         async with asyncio.timeout(20):
             while await asyncio.to_thread(nats.waiting_for, self.address.monitor_url) is not None:
                 await asyncio.sleep(0.02)
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self._directory / "nats.log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log)
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
