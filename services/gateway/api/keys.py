@@ -25,7 +25,7 @@ def _named(value: str) -> str:
 
 
 def _written(value: object) -> object:
-    if value is not None and not (isinstance(value, str) and "T" in value.upper()):
+    if not (isinstance(value, str) and "T" in value.upper()):
         raise ValueError("must be a time in RFC 3339 with an offset, for instance 2030-01-31T12:00:00Z")
     return value
 
@@ -36,7 +36,7 @@ class CreateApiKey(RequestModel):
     name: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_named)]
     role: str | None = None
     scopes: Annotated[list[str] | None, Field(max_length=100)] = None
-    expires_at: Annotated[AwareDatetime | None, BeforeValidator(_written), Field(strict=False)] = None
+    expires_at: Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written)] | None = None
 
 
 class ApiKey(ResponseModel):

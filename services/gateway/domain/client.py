@@ -1,6 +1,7 @@
 """Who is at the other end of the wire, and whether a request came from our own pages."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
@@ -53,6 +54,7 @@ def is_same_site(*, origin: bytes | None, fetch_site: bytes | None, host: bytes 
     return fetch_site == b"same-origin"
 
 
+@lru_cache(maxsize=4_096)
 def _address(text: str | None) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text or "")

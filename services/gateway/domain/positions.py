@@ -11,9 +11,13 @@ class Positions:
 
     highest: dict[str, int] = field(default_factory=dict)
     header: bytes = b""
+    _last: bytes = b""
 
     def learn(self, value: bytes) -> None:
         """Take in `set=sequence,set=sequence`; what is malformed is skipped."""
+        if value == self._last:
+            return
+        self._last = value
         moved = False
         for part in value.decode("latin-1").split(","):
             name, _, number = part.strip().partition("=")

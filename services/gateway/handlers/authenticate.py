@@ -128,7 +128,12 @@ class Authenticator:
     def _known(self, who: tuple[object, ...], state: object, user: UserState | None) -> Caller | None:
         """Signing costs more than all else here, so a signature serves for some seconds of its sixty."""
         known = self._signed.get(who)
-        if known is not None and known[0] > self.now() and known[2] is user and known[1] == state:
+        if (
+            known is not None
+            and known[0] > self.now()
+            and known[2] is user
+            and (known[1] is state or known[1] == state)
+        ):
             return known[3]
         return None
 

@@ -19,6 +19,7 @@ class Reason(enum.Enum):
 
     CLIENT_LEFT = "client left"
     CLIENT_SLOW = "client slow"
+    TOO_LARGE = "too large"
     SERVICE_SLOW = "service slow"
 
 
@@ -51,12 +52,25 @@ class Guard:
         self._until = min(self._loop.time() + self._body_timeout, self._last_of_body)
 
     def await_answer(self) -> None:
-        """It is the service's turn; from now on the client has nothing left to say but good-bye."""
-        self._until, self._slow = self._loop.time() + self._answer_timeout, Reason.SERVICE_SLOW
+        """The body is read: it is the service's turn, and the client has nothing left to say but good-bye."""
         self._body_is_read = True
+        self._slow = Reason.SERVICE_SLOW
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Something of the answer has come. While the body is still being sent, its own deadline stays."""
+        if self._body_is_read:
+            self._until = self._loop.time() + self._answer_timeout
+
+    def end(self, reason: Reason) -> None:
+        """Cancel the request."""
+        if self.reason is None:
+            self.reason = reason
+            if self._task is not None:
+                self._task.cancel()
 
     def leave(self) -> NoReturn:
-        """The client has gone."""
+        """The client has gone before anything was done for it."""
         self.reason = Reason.CLIENT_LEFT
         raise asyncio.CancelledError
 
@@ -73,7 +87,7 @@ class Guard:
 
     def _tick(self) -> None:
         if self._loop.time() > self._until:
-            self._end(self._slow)
+            self.end(self._slow)
             return
         if self._body_is_read and self._watch is None:
             self._watch = self._loop.create_task(self._watch_client())
@@ -82,9 +96,4 @@ class Guard:
     async def _watch_client(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._end(Reason.CLIENT_LEFT)
-
-    def _end(self, reason: Reason) -> None:
-        self.reason = reason
-        if self._task is not None:
-            self._task.cancel()
+        self.end(Reason.CLIENT_LEFT)

@@ -68,14 +68,16 @@ class Proxy:
         service.in_flight += 1
         started = False
         try:
-            connection, is_sent = await self._answered(request, service, receive, guard)
+            connection, pump = await self._answered(request, service, receive, guard)
             try:
                 started = True
                 await _pass_back(connection, send, answer, guard)
             finally:
-                if is_sent:
+                if pump is None or pump.done():
                     service.give_back(connection)
                 else:
+                    # The service has answered without wanting all of the body: the rest is not sent.
+                    pump.cancel()
                     connection.abort()
         except asyncio.CancelledError:
             if guard.reason is None:
@@ -85,7 +87,7 @@ class Proxy:
                 return
             if started:
                 raise CutError from None
-            raise _refusal(guard.reason, service.name) from None
+            raise self._refusal(guard.reason, service.name) from None
         except RefusedError:
             raise _bad_gateway(f"The {service.name} service cannot be reached: nothing was done.") from None
         except BrokenError:
@@ -99,8 +101,8 @@ class Proxy:
 
     async def _answered(
         self, request: Outgoing, service: Service, receive: Receive, guard: Guard
-    ) -> tuple[Exchange, bool]:
-        """A connection whose answer has begun, and whether the whole request was sent on it."""
+    ) -> tuple[Exchange, "asyncio.Task[None] | None"]:
+        """A connection whose answer has begun, and the task that sends a body which did not come in one piece."""
         first = await receive()
         if first["type"] == "http.disconnect":
             guard.leave()
@@ -110,72 +112,60 @@ class Proxy:
             raise _too_large(self.max_body)
         connection = service.idle() or await _connect(service)
         while True:
+            pump: asyncio.Task[None] | None = None
+            connection.begin(is_head=request.method == b"HEAD")
             try:
-                if not more:
-                    connection.begin(is_head=request.method == b"HEAD")
-                    framing = b"content-length: %d\r\n" % len(body) if body or request.length is not None else b""
+                if more:
+                    connection.write(request.head(service.authority, _framing(request.length)))
+                    chunked = request.length is None
+                    pump = asyncio.create_task(self._pump(connection, body, receive, guard, chunked=chunked))
+                else:
+                    framing = _framing(len(body)) if body or request.length is not None else b""
                     connection.write(request.head(service.authority, framing) + body)
                     guard.await_answer()
-                    await connection.head()
-                    return connection, True
-                return connection, await self._stream(request, service, connection, body, receive, guard)
+                await connection.head()
             except BrokenError as error:
                 # Safe methods alone are sent twice, and only when the peer may have closed an idle connection
                 # (RFC 9110 section 9.2.2).
                 if not error.reused or more or request.method not in _SAFE:
+                    _drop(connection, pump)
                     raise
                 connection = await _connect(service)
             except BaseException:
-                connection.abort()
+                _drop(connection, pump)
                 raise
-
-    async def _stream(
-        self,
-        request: Outgoing,
-        service: Service,
-        connection: Exchange,
-        first: bytes,
-        receive: Receive,
-        guard: Guard,
-    ) -> bool:
-        """Send the body as it comes; the service may answer before all of it was sent, then the rest is not."""
-        framing = (
-            b"transfer-encoding: chunked\r\n" if request.length is None else b"content-length: %d\r\n" % request.length
-        )
-        connection.begin(is_head=request.method == b"HEAD")
-        connection.write(request.head(service.authority, framing))
-        pump = asyncio.ensure_future(self._pump(connection, first, receive, guard, chunked=request.length is None))
-        headed = asyncio.ensure_future(connection.head())
-        try:
-            await asyncio.wait({pump, headed}, return_when=asyncio.FIRST_COMPLETED)
-            if pump.done():
-                pump.result()
-            is_sent = pump.done()
-            guard.await_answer()
-            await headed
-            return is_sent
-        finally:
-            pump.cancel()
-            headed.cancel()
-            await asyncio.gather(pump, headed, return_exceptions=True)
+            else:
+                return connection, pump
 
     async def _pump(self, connection: Exchange, first: bytes, receive: Receive, guard: Guard, *, chunked: bool) -> None:
+        """Send the body as it comes, beside the answer: a service may begin to answer before its end."""
         size, data, more = 0, first, True
         while not connection.is_lost:
             size += len(data)
             if size > self.max_body:
-                raise _too_large(self.max_body)
+                guard.end(Reason.TOO_LARGE)
+                return
             if data:
                 connection.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
             if not more:
-                connection.write(b"0\r\n\r\n" if chunked else b"")
+                if chunked:
+                    connection.write(b"0\r\n\r\n")
+                guard.await_answer()
                 return
             await connection.drain()
             guard.await_body()
             message = await receive()
             if message["type"] == "http.disconnect":
-                guard.leave()
+                guard.end(Reason.CLIENT_LEFT)
+                return
             data, more = message.get("body", b""), message.get("more_body", False)
+
+    def _refusal(self, reason: Reason, name: str) -> TempsError:
+        if reason is Reason.TOO_LARGE:
+            return _too_large(self.max_body)
+        if reason is Reason.CLIENT_SLOW:
+            return TempsError("The body of the request did not come in time.", slug="request_timeout")
+        return TempsError(f"The {name} service did not answer in time.", slug="gateway_timeout", retry_after=1)
 
 
 async def _pass_back(connection: Exchange, send: Send, answer: Callable[[int, Headers], Headers], guard: Guard) -> None:
@@ -184,10 +174,10 @@ async def _pass_back(connection: Exchange, send: Send, answer: Callable[[int, He
     while True:
         data = await connection.chunk()
         is_last = not data or connection.is_complete
+        guard.go_on()
         await send({"type": "http.response.body", "body": data, "more_body": not is_last})
         if is_last:
             return
-        guard.await_answer()
 
 
 async def _connect(service: Service) -> Exchange:
@@ -207,7 +197,11 @@ def _bad_gateway(detail: str) -> TempsError:
     return TempsError(detail, slug="bad_gateway", retry_after=1)
 
 
-def _refusal(reason: Reason | None, name: str) -> TempsError:
-    if reason is Reason.CLIENT_SLOW:
-        return TempsError("The body of the request did not come in time.", slug="request_timeout")
-    return TempsError(f"The {name} service did not answer in time.", slug="gateway_timeout", retry_after=1)
+def _framing(length: int | None) -> bytes:
+    return b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length
+
+
+def _drop(connection: Exchange, pump: "asyncio.Task[None] | None") -> None:
+    connection.abort()
+    if pump is not None:
+        pump.cancel()
