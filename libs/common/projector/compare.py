@@ -62,7 +62,7 @@ async def differences(session: Session, left: str, right: str) -> list[str]:
         for here, there in ((left, right), (right, left)):
             only = await session.rows(
                 f"SELECT count(*) OVER (), line FROM (SELECT t::text AS line FROM {here}.{table} t"  # noqa: S608 - our own names
-                f" EXCEPT ALL SELECT t::text FROM {there}.{table} t) AS only ORDER BY line LIMIT {_SHOWN}"
+                f" EXCEPT ALL SELECT t::text FROM {there}.{table} t) AS alone ORDER BY line LIMIT {_SHOWN}"
             )
             if only:
                 lines.append(f"{table}: {only[0][0]} rows only in {here}")

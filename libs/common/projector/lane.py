@@ -74,8 +74,8 @@ class Lane:
         return self._reader.behind + _size(self._held)
 
     def position(self, stream: str) -> int:
-        """The sequence that every target has passed."""
-        return min((mark.position for (_, name), mark in self.marks.items() if name == stream), default=0)
+        """The sequence that every target has passed that is not stopped."""
+        return min((self.marks[target.key, stream].position for target in self.targets), default=0)
 
     async def open(self, *, durable: bool) -> None:
         """Verify the log and begin to read. Raises LogDivergedError, BusError, AwayError.
@@ -224,8 +224,6 @@ class Lane:
                     await self._stop(found)
                     self.targets.remove(target)
                     break
-        left = {target.key for target in self.targets}
-        self.marks = {place: mark for place, mark in self.marks.items() if place[0] in left}
 
     async def _bisect(self, target: Target, stream: str, facts: list[Envelope]) -> Stopped | None:
         facts = list(_after(facts, self.marks[target.key, stream].position))

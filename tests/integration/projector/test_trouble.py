@@ -3,7 +3,9 @@
 import asyncio
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -77,7 +79,7 @@ async def _tries(database: Database, number: int) -> bool:
 
 
 async def test_a_row_that_postgres_refuses_is_poison_as_well(clean_nats: NatsAddress, database: Database) -> None:
-    def with_nul(facts: list[Envelope]) -> dict[str, list[tuple[object, ...]]]:
+    def with_nul(facts: Sequence[Envelope]) -> dict[str, list[tuple[Any, ...]]]:
         folded = TALLY.fold(facts)
         return {name: [("\0", *row[1:]) if _has_99(facts) else row for row in rows_] for name, rows_ in folded.items()}
 
@@ -102,7 +104,7 @@ async def test_a_row_that_postgres_refuses_is_poison_as_well(clean_nats: NatsAdd
             assert await rows(database.url, "SELECT count(*) FROM rm_checked.checked") == [(149,)]
 
 
-def _has_99(facts: list[Envelope]) -> bool:
+def _has_99(facts: Sequence[Envelope]) -> bool:
     return any(each.data["number"] == 99 for each in facts)
 
 
@@ -147,7 +149,7 @@ async def test_a_log_that_ends_before_the_checkpoint_stops_everything(
     async with log_at(clean_nats.url) as bus:
         await _projected(bus, clean_nats, database, 20)
         # The tail that was lost: what we have seen is beyond what is there.
-        await run(database.superuser_url, f"UPDATE projection.checkpoint SET position = 25 WHERE stream = '{EVENTS}'")
+        await _falsify(database, "position", "25")
         await _assert_diverges(bus, database, "its tail is lost", 20)
 
 
@@ -155,9 +157,7 @@ async def test_another_fact_at_the_checkpoint_stops_everything(clean_nats: NatsA
     async with log_at(clean_nats.url) as bus:
         await _projected(bus, clean_nats, database, 20)
         other = foreign(fact(1)).id
-        await run(
-            database.superuser_url, f"UPDATE projection.checkpoint SET fact_id = '{other}' WHERE stream = '{EVENTS}'"
-        )
+        await _falsify(database, "fact_id", other)
         await publish(clean_nats.url, numbered(5, start=20))
         await _assert_diverges(bus, database, f"projected was {other}", 20)
 
@@ -174,6 +174,13 @@ async def _projected(bus: Bus, nats: NatsAddress, database: Database, count: int
     await publish(nats.url, numbered(count))
     async with projecting(bus, database) as projector:
         await reached(projector, bus)
+
+
+async def _falsify(database: Database, column: str, value: str) -> None:
+    await run(
+        database.superuser_url,
+        f"UPDATE projection.checkpoint SET {column} = '{value}' WHERE stream = '{EVENTS}'",  # noqa: S608 - our words
+    )
 
 
 async def _assert_diverges(bus: Bus, database: Database, word: str, copied: int) -> None:
