@@ -41,12 +41,11 @@ async def open_service(settings: TrackingSettings) -> AsyncIterator[ASGIApp]:
     )
     service = Service(
         name="tracking",
-        routers=[hit_routes()],
+        routers=[hit_routes(door)],
         principal_key=principal_key,
         waiting_for=lambda: [] if bus.connected else ["nats"],
         degraded=lambda: [] if bus.connected else ["nats"],
         serves_degraded=True,
-        state={"door": door},
     )
     await bus.start()
     try:

@@ -8,7 +8,12 @@ from starlette.responses import Response
 # GIF89a, 43 bytes: one pixel, two colours, the first of them transparent.
 PIXEL = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 
-_PIXEL_HEADERS = {"cache-control": "no-store, no-cache, must-revalidate, private"}
+PIXEL_HEADERS = [
+    (b"content-type", b"image/gif"),
+    (b"content-length", b"%d" % len(PIXEL)),
+    # Never cached, so that every opening is heard of.
+    (b"cache-control", b"no-store, no-cache, must-revalidate, private"),
+]
 _PLAIN_HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
@@ -24,11 +29,6 @@ _PAGES: Mapping[int, tuple[str, str]] = {
     404: ("This link leads nowhere", "There is no such link. It may have been cut off on its way to you."),
     503: ("Please try again", "This link cannot be looked up right now. It will work again in a moment."),
 }
-
-
-def pixel() -> Response:
-    """43 bytes that nobody sees; never cached, so that every opening is heard of."""
-    return Response(PIXEL, media_type="image/gif", headers=_PIXEL_HEADERS)
 
 
 def redirect(location: str) -> Response:

@@ -7,6 +7,7 @@ their name alone: that is how people test.
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 GMAIL_PROXY = "gmail_proxy"
 
@@ -107,6 +108,7 @@ class Judgement:
 PERSON = Judgement(machine=False, reason=None)
 
 
+@lru_cache(4_096)
 def judge(ip: str | None, user_agent: str | None) -> Judgement:
     """Who was it? `ip` is the real address, before any shortening. Loopback is never a machine."""
     agent = (user_agent or "").lower()

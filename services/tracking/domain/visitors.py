@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import ipaddress
+from functools import lru_cache
 from typing import Literal
 from uuid import UUID
 
@@ -43,6 +44,7 @@ def kept_user_agent(user_agent: str | None) -> str | None:
     return user_agent[:USER_AGENT_LIMIT]
 
 
+@lru_cache(4_096)
 def is_loopback(ip: str | None) -> bool:
     """Whether the visitor sits at this very machine."""
     try:
