@@ -43,7 +43,7 @@ async def list_emails(  # noqa: PLR0913, PLR0917 - one argument for each filter 
     """Emails, newest first.
 
     `to_address` finds every recipient, also Cc and Bcc; `subject` finds what contains it, in any case; `since` and
-    `until` are about `created_at`. `total` is exact, but at most 100,000 with `from_address`, `to_address`, `subject`.
+    `until` are about `created_at`. `total` is exact, but at most 10,000 with `from_address`, `to_address`, `subject`.
     """
     wanted = listing.EmailFilter(
         slice_of(since, until, domain_id, provider_id, tag), status, from_address, to_address, subject

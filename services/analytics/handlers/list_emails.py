@@ -1,7 +1,7 @@
 """One page of emails, newest first, and how many there are in all.
 
 `total` comes from maintained counters for every filter but addresses and subject; those are found by an index and
-counted up to 100,000. A page far behind the first costs more the further it is, which the statement time-out bounds.
+counted up to 10,000. A page far behind the first costs more the further it is, which the statement time-out bounds.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from services.analytics.handlers.asking import asking
 from services.analytics.handlers.counting import Counters, Slice, counted
 from services.analytics.handlers.dependencies import Dependencies
 
-MOST_COUNTED = 100_000
+MOST_COUNTED = 10_000
 
 _COUNTED_ROWS = ", ".join(f"count(*) FILTER (WHERE status = '{status}') AS {status}" for status in EMAIL_ORDER)
 STATUS_COUNTERS = Counters(
@@ -52,6 +52,8 @@ JOIN emails e ON e.email_id = page.email_id
 LEFT JOIN email_hits h ON h.email_id = page.email_id
 ORDER BY s.created_at DESC, s.email_id DESC
 """
+
+_COUNT = "SELECT count(*) AS n FROM (SELECT 1 FROM {tables} WHERE {conditions} LIMIT %(most)s) AS found"
 
 RECIPIENTS = """
 SELECT email_id, address, kind, name, status, smtp_code, enhanced_status, detail, at
@@ -92,7 +94,7 @@ async def list_emails(
             direction = "ASC"
             size = min(page_size, total - offset)
             parameters |= {"limit": size, "offset": total - offset - size}
-        rows = await ask.fetch(query.select(_PAGE, direction=direction, hits=HITS), parameters)
+        rows = await ask.fetch(query.page(direction), parameters)
         await add_recipients(ask, rows)
     return rows, total
 
@@ -114,8 +116,7 @@ async def add_recipients(ask: Transaction, rows: list[dict[str, Any]]) -> None:
 
 async def _total(ask: Transaction, query: "_Query") -> int:
     if query.wanted.needs_counting():
-        count = "SELECT count(*) AS n FROM (SELECT 1 FROM {tables} WHERE {conditions} LIMIT %(most)s) AS found"
-        row = await ask.fetch_one(query.select(count), query.parameters | {"most": MOST_COUNTED})
+        row = await ask.fetch_one(query.count(), query.parameters | {"most": MOST_COUNTED})
         return int(row["n"]) if row else 0
     sums = await counted(ask, STATUS_COUNTERS, query.wanted.part)
     return sum(sums.values()) if query.wanted.status is None else sums.get(query.wanted.status, 0)
@@ -142,24 +143,34 @@ class _Query:
             )
             if value is not None
         }
-        joined = [join for name, join in _JOINS.items() if name in self.parameters]
-        self.tables = " ".join(["email_states s", *dict.fromkeys(joined)])
+
+    def page(self, direction: str) -> str:
+        """The statement for one page."""
         # The rows come out of an index in this order: the planner cannot know that the times are the same ones.
-        self.order = next((alias for name, alias in _ORDERS.items() if name in self.parameters), "s")
-        self.conditions = " AND ".join(
-            ["s.created_at IS NOT NULL", *(_CONDITIONS[name] for name in self.parameters)]
-        ).replace("{order}", self.order)
+        order = next((alias for name, alias in _ORDERS.items() if name in self.parameters), "s")
+        tables, conditions = self._narrowed("s", order)
+        return _PAGE.format(tables=tables, conditions=conditions, order=order, direction=direction, hits=HITS)
 
-    def select(self, template: str, **pieces: str) -> str:
-        return template.format(tables=self.tables, conditions=self.conditions, order=self.order, **pieces)
+    def count(self) -> str:
+        """The statement that counts up to `most` rows, with no table that is not asked about."""
+        asked = self.parameters.keys()
+        base = "e" if asked & _OF_EMAILS and not asked & _OF_STATES else "s"
+        tables, conditions = self._narrowed(base, base)
+        return _COUNT.format(tables=tables, conditions=conditions)
+
+    def _narrowed(self, base: str, order: str) -> tuple[str, str]:
+        joins = [_TABLES[base], *(_JOINS[name] for name in self.parameters if name in _JOINS)]
+        if base == "s" and self.parameters.keys() & _OF_EMAILS:
+            joins.append("JOIN emails e ON e.email_id = s.email_id")
+        conditions = ["{base}.created_at IS NOT NULL", *(_CONDITIONS[name] for name in self.parameters)]
+        pieces = {"base": base, "order": order}
+        return " ".join(joins).format(**pieces), " AND ".join(conditions).format(**pieces)
 
 
-_JOIN_EMAILS = "JOIN emails e ON e.email_id = s.email_id"
-_JOINS: Mapping[str, str] = {
-    "tag": "JOIN email_tags t ON t.email_id = s.email_id",
-    "from_address": _JOIN_EMAILS,
-    "subject": _JOIN_EMAILS,
-}
+_TABLES: Mapping[str, str] = {"s": "email_states s", "e": "emails e"}
+_OF_EMAILS = frozenset({"from_address", "subject"})
+_OF_STATES = frozenset({"domain_id", "provider_id", "status"})
+_JOINS: Mapping[str, str] = {"tag": "JOIN email_tags t ON t.email_id = {base}.email_id"}
 _ORDERS: Mapping[str, str] = {"tag": "t", "from_address": "e"}
 _CONDITIONS: Mapping[str, str] = {
     "domain_id": "s.domain_id = %(domain_id)s",
@@ -170,7 +181,7 @@ _CONDITIONS: Mapping[str, str] = {
     "tag": "t.tag = %(tag)s",
     "from_address": "lower(e.from_address) = lower(%(from_address)s)",
     "to_address": (
-        "s.email_id IN (SELECT r.email_id FROM recipients r"
+        "{base}.email_id IN (SELECT r.email_id FROM recipients r"
         " WHERE lower(r.address) = lower(%(to_address)s) AND r.position IS NOT NULL)"
     ),
     "subject": "e.subject ILIKE %(subject)s",
