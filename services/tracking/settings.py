@@ -1,11 +1,11 @@
 """What the tracking service reads from its environment."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from libs.common.settings import Settings
-from services.tracking.domain.visitors import IpMode
 
 
 class TrackingSettings(Settings):
@@ -13,4 +13,4 @@ class TrackingSettings(Settings):
 
     spool_dir: Path
     spool_max_bytes: int = Field(256 * 2**20, ge=2**20)
-    ip_mode: IpMode = "full"
+    ip_mode: Literal["full", "truncated", "hashed", "none"] = "full"

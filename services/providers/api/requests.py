@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from libs.common.errors import InvalidError
 from libs.common.events.provider import Encryption, ProviderType
@@ -24,6 +24,11 @@ def _distinct(ids: list[int]) -> list[int]:
 
 
 Fallbacks = Annotated[list[Annotated[int, Field(ge=1, le=2**63 - 1)]], Field(max_length=20), AfterValidator(_distinct)]
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
 
 
 def _address(text: str) -> str:
@@ -66,7 +71,13 @@ class SmtpCredentials(RequestModel):
     accept_invalid_certs: bool = False
 
 
-class SesCredentialsChange(RequestModel):
+class _Change(RequestModel):
+    """Every member is optional; what it is when absent is nobody's business, so the document shows no defaults."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+
+class SesCredentialsChange(_Change):
     """Absent members, `""` and the masks that answers show keep what is stored."""
 
     access_key_id: Secret = ""
@@ -74,14 +85,14 @@ class SesCredentialsChange(RequestModel):
     endpoint_url: NoEndpoint = None
 
 
-class ScalewayCredentialsChange(RequestModel):
+class ScalewayCredentialsChange(_Change):
     """Absent members, `""` and the masks that answers show keep what is stored."""
 
     api_key: Secret = ""
     project_id: Secret = ""
 
 
-class SmtpCredentialsChange(RequestModel):
+class SmtpCredentialsChange(_Change):
     """Absent members, `""` and the masks that answers show keep what is stored; `username: null` clears the login."""
 
     host: KeptHost = ""
@@ -133,7 +144,7 @@ class CreateProvider(RequestModel):
         )
 
 
-class UpdateProvider(RequestModel):
+class UpdateProvider(_Change):
     """What shall be different; absent members stay. The type of a provider never changes."""
 
     name: Name = "-"

@@ -84,7 +84,7 @@ class Spool:
         # A descriptor of its own: the file may be closed in the meantime.
         descriptor = os.dup(self._file)
         try:
-            await asyncio.to_thread(os.fsync, descriptor)
+            await asyncio.to_thread(_fsync, descriptor)
         finally:
             os.close(descriptor)
 
@@ -131,7 +131,15 @@ class Spool:
     def _end(self) -> None:
         if self._active is None:
             return
-        os.fsync(self._file)
+        _fsync(self._file)
         os.close(self._file)
         self._closed[self._active] = self._written
         self._active, self._file, self._written, self._unsynced = None, -1, 0, False
+
+
+def _fsync(descriptor: int) -> None:
+    """A disk that cannot is told of; the answers to the public go on."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        log.error("the spool cannot be synced: %s", error)  # noqa: TRY400 - the text says it all

@@ -120,14 +120,15 @@ def _report(door: Door, scope: MutableMapping[str, Any], email_id: UUID, link_in
     if visitor is not None and not is_loopback(visitor) and not door.visitors.admits(visitor, time.monotonic()):
         count(link_index, "limited")
         return
-    judgement = judge(visitor, principal.user_agent)
+    agent = kept_user_agent(principal.user_agent)
+    judgement = judge(visitor, agent)
     door.take(
         Hit(
             fact_id=str(uuid7()),
             email_id=email_id,
             link_index=link_index,
             ip=kept_ip(visitor, door.ip_mode, email_id=email_id, key=door.ip_key),
-            user_agent=kept_user_agent(principal.user_agent),
+            user_agent=agent,
             machine=judgement.machine,
             machine_reason=judgement.reason,
             at=time.time(),
