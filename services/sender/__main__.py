@@ -21,6 +21,7 @@ from services.sender.adapters.recent import RecentOutcomes
 from services.sender.adapters.relays import Relays
 from services.sender.adapters.server_start import server_started_at
 from services.sender.api.emails import emails
+from services.sender.consumer.audit import Audit
 from services.sender.consumer.feeder import Feeding
 from services.sender.consumer.hands import ACK_WAIT, Hands
 from services.sender.consumer.worker import Worker
@@ -87,7 +88,7 @@ def make_worker(
     outlets: dict[int, ProviderOutlet] = {}
     gate = Gate(connected=lambda: bus.connected, log_is_full=space.full_for_sending)
     view = View(bus, set_name="provider", apply=providers.apply, reset=providers.reset)
-    journal = LogJournal(bus, gate, recent, providers, view)
+    journal = LogJournal(bus, gate, recent, providers.living, view)
     ring = read_key_ring(settings.keyring_file)
     deliver = DeliverDeps(
         journal=journal,
@@ -136,9 +137,9 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[ASGIApp]:
         )
     )
     await bus.start()
-    hands = worker.feeding.hands
+    hands, audit = worker.feeding.hands, Audit(bus, worker.journal)
     try:
-        async with background(space.run(), worker.view.run(), hands.tick(), hands.keep(), worker.run()):
+        async with background(space.run(), worker.view.run(), hands.tick(), hands.keep(), worker.run(), audit.run()):
             yield app
     finally:
         await bus.close()

@@ -21,5 +21,5 @@ class WorkerSettings(Settings):
     internal_port: int
     local_inbox_connections: int = Field(16, ge=1)
     """Connections to the bundled inbox, which is on this machine and has no limit of its own."""
-    drain_seconds: float = Field(7.0, gt=0)
-    """How long a stop waits for what is on the wire; the supervisor's patience is 10 s."""
+    drain_seconds: float = Field(4.0, gt=0)
+    """How long a stop waits for what is on the wire; the supervisor is patient for five seconds."""

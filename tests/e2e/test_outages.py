@@ -61,6 +61,8 @@ def flows_without_postgres(api: Api, load: Load) -> None:
     load.wait_accepted(int(RATE / 2))
 
 
+@pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_a_damaged_queue_sends_nothing_twice_and_loses_nothing(stack: Stack, api: Api) -> None:
     with Load(api, rate=200, most=60) as delivered:
         delivered.wait_accepted(60)
@@ -71,7 +73,7 @@ def test_a_damaged_queue_sends_nothing_twice_and_loses_nothing(stack: Stack, api
         with stack.held("nats"):
             damage(stack.home.path)
     stack.ready(30)
-    assert set(account(waiting, seconds=90).values()) == {1}
+    assert set(account(waiting, seconds=150).values()) == {1}
     assert set(account(delivered).values()) == {1}
 
 

@@ -22,7 +22,7 @@ def operate(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_rebuild_under_load_gives_the_same_figures_and_the_log_verifies(stack: Stack, api: Api) -> None:
-    with Load(api, rate=40, most=400) as load:
+    with Load(api, rate=40, most=2_000) as load:
         load.wait_accepted(60)
         done = operate(stack, "rebuild", "all")
         assert done.returncode == 0, done.stdout + done.stderr

@@ -18,7 +18,7 @@ from libs.common.settings import Settings
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 7
+DRAIN_SECONDS = 4
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 1_024
 

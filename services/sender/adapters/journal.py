@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -20,7 +20,6 @@ from libs.common.streams import EVENTS, due_subject, schedule_subject
 from services.sender.adapters.gate import Gate
 from services.sender.adapters.recent import RecentOutcomes, read_outcome
 from services.sender.domain.attempt import Attempt
-from services.sender.projections.providers import Providers
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,8 @@ class LogJournal:
     bus: Bus
     gate: Gate
     recent: RecentOutcomes
-    providers: Providers
+    providers: Mapping[int, ProviderState]
+    """Those that exist, as `view` sees them."""
     view: View
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
@@ -56,7 +56,7 @@ class LogJournal:
                 fact = decode(found.data, log_subject=found.subject, stream=EVENTS, sequence=sequence)
                 if fact.data.get("email_id") == str(attempt.email_id):
                     return fact
-        elif self.recent.knows_of(attempt.due_at.timestamp()) and attempt.provider_id in self.providers.living:
+        elif self.recent.knows_of(attempt.due_at.timestamp()) and attempt.provider_id in self.providers:
             return None
         shard, since = shard_of(attempt.email_id), attempt.due_at - _CLOCKS
         return await persistently(lambda: read_outcome(self.bus, attempt.key, shard, since))
@@ -93,7 +93,7 @@ class LogJournal:
         """The view's present state with `stopped` added, under optimistic concurrency."""
 
         def decide() -> Envelope:
-            state = self.providers.living.get(provider.id)
+            state = self.providers.get(provider.id)
             if state is None or state.stopped is not None or not _same_settings(state, provider):
                 raise _AlreadyDecided
             now = self.now()
