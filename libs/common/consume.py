@@ -182,7 +182,7 @@ class View:
                 if not behind:
                     self._heard = time.monotonic()
                     self.caught_up.set()
-            messages = await reader.batch(500, _POLL)
+            messages = await reader.batch(500, _POLL if self.caught_up.is_set() else _PAUSE)
             for message in messages:
                 self._apply(decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence))
             if messages:

@@ -5,6 +5,7 @@ A batched direct get by the email's shard from the time in its UUIDv7 on, filter
 
 import time
 from collections import OrderedDict
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -45,14 +46,16 @@ async def facts_of(
     end = until.timestamp() if until is not None else None
     wanted, needle = f"email/{email_id}", str(email_id).encode()
     found: list[Envelope] = []
-    async for message in bus.direct_batch(stream, subject, start_sequence=start_sequence, start_time=start_time):
-        if end is not None and message.time > end:
-            break
-        if needle not in message.data:
-            continue
-        envelope = decode(message.data, log_subject=message.subject, stream=stream, sequence=message.sequence)
-        if envelope.subject == wanted:
-            found.append(envelope)
+    reading = bus.direct_batch(stream, subject, start_sequence=start_sequence, start_time=start_time)
+    async with aclosing(reading) as messages:
+        async for message in messages:
+            if end is not None and message.time > end:
+                break
+            if needle not in message.data:
+                continue
+            envelope = decode(message.data, log_subject=message.subject, stream=stream, sequence=message.sequence)
+            if envelope.subject == wanted:
+                found.append(envelope)
     return found
 
 

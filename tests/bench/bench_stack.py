@@ -119,9 +119,9 @@ def _drain(stack: Stack, api: Api) -> float:
         stack.release("worker")
         until(count, lambda seen: seen["messages"] > 0, seconds=20, pause=0.005)
         began = time.perf_counter()
-        first = count()["messages"]
+        first: int = count()["messages"]
         until(count, lambda seen: seen["messages"] >= accepted, seconds=120, pause=0.02)
-        rate = (accepted - first) / (time.perf_counter() - began)
+        rate: float = (accepted - first) / (time.perf_counter() - began)
         until(lambda: api.get("/api/emails/stats")["sent"], lambda sent: sent >= before + accepted, seconds=60)
         return rate
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -175,7 +175,7 @@ class Bus:
         start_sequence: int | None = None,
         start_time: datetime | None = None,
         batch: int = 256,
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message, None]:
         """Every message of a filter in stream order from a sequence or time on (ADR-31, batched direct get)."""
         start: dict[str, Any] = {"seq": start_sequence or 1}
         if start_time is not None:
@@ -183,9 +183,10 @@ class Bus:
         while True:
             body = orjson.dumps({**start, "batch": batch, "next_by_subj": filter_subject})
             last, pending = 0, 0
-            async for message in self._direct_stream(stream, body):
-                last, pending = message.sequence, message.num_pending
-                yield message
+            async with contextlib.aclosing(self._direct_stream(stream, body)) as messages:
+                async for message in messages:
+                    last, pending = message.sequence, message.num_pending
+                    yield message
             if last == 0 or pending == 0:
                 return
             start = {"seq": last + 1}
@@ -282,6 +283,8 @@ class Bus:
                 await self._client.flush(2)
             except (TimeoutError, nats.errors.Error, OSError) as error:
                 log.warning("NATS is away: %s", _said(error))
+                with contextlib.suppress(nats.errors.Error, OSError, asyncio.TimeoutError):
+                    await self._client.close()
                 await asyncio.sleep(_CONNECT_PAUSE)
                 self._client = Client()
                 continue
@@ -347,7 +350,7 @@ class Bus:
             raise NoStreamError(stream)
         return stored(raw)
 
-    async def _direct_stream(self, stream: str, body: bytes) -> AsyncIterator[Message]:
+    async def _direct_stream(self, stream: str, body: bytes) -> AsyncGenerator[Message, None]:
         queue: asyncio.Queue[Any] = asyncio.Queue()
         inbox = self.new_inbox()
         subscription = await self.subscribe(inbox, queue.put)

@@ -2,6 +2,7 @@
 
 import time
 from collections import OrderedDict
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -76,14 +77,14 @@ async def read_outcome(bus: Bus, key: Key, shard: str, due_at: datetime) -> Enve
     """
     email_id, number, provider_id = key
     wanted, needle = f"email/{email_id}", str(email_id).encode()
-    async for message in bus.direct_batch(
-        EVENTS, f"mail.email.{shard}.*", start_time=due_at.astimezone(UTC), batch=128
-    ):
-        event = message.subject.rpartition(".")[2]
-        if needle not in message.data or (event not in OUTCOMES and event != "rerouted"):
-            continue
-        fact = decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence)
-        provider = fact.data.get("from_provider_id" if event == "rerouted" else "provider_id")
-        if fact.subject == wanted and fact.data.get("attempt") == number and provider == provider_id:
-            return fact
+    reading = bus.direct_batch(EVENTS, f"mail.email.{shard}.*", start_time=due_at.astimezone(UTC), batch=128)
+    async with aclosing(reading) as messages:
+        async for message in messages:
+            event = message.subject.rpartition(".")[2]
+            if needle not in message.data or (event not in OUTCOMES and event != "rerouted"):
+                continue
+            fact = decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence)
+            provider = fact.data.get("from_provider_id" if event == "rerouted" else "provider_id")
+            if fact.subject == wanted and fact.data.get("attempt") == number and provider == provider_id:
+                return fact
     return None

@@ -9,6 +9,7 @@ became due a minute ago or more, which makes it suspect to the worker: it looks 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -82,8 +83,9 @@ class Audit:
         return lost
 
     async def _first_sequence(self, since: datetime) -> int:
-        async for message in self.bus.direct_batch(EVENTS, "mail.email.>", start_time=since, batch=1):
-            return message.sequence
+        async with aclosing(self.bus.direct_batch(EVENTS, "mail.email.>", start_time=since, batch=1)) as messages:
+            async for message in messages:
+                return message.sequence
         return 1
 
     async def _owed(self, shards: list[str], first: int, last: int) -> Owed:
