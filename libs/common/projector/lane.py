@@ -15,7 +15,7 @@ from libs.common.events.registry import UPCASTERS
 from libs.common.postgres import AwayError, Session
 from libs.common.projector.checkpoints import FencedError, Mark, Move, Stopped, move, stop
 from libs.common.projector.model import Rows, Target
-from libs.common.projector.reading import UNDECODABLE, Facts, LogReader
+from libs.common.projector.reading import UNDECODABLE, Facts, LogReader, end
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +95,7 @@ class Lane:
     async def close(self) -> None:
         """Stop reading; the session stays the caller's."""
         if self._ahead is not None:
-            self._ahead.cancel()
-            await asyncio.wait([self._ahead])
+            await end(self._ahead)
         await self._reader.close()
 
     async def step(self, wait: float, *, limit: Mapping[str, int] | None = None) -> int:
@@ -153,8 +152,7 @@ class Lane:
         if task is None:
             return None
         if not self._held:
-            task.cancel()
-            await asyncio.wait([task])
+            await end(task)
             return None
         batch, self._held = await task, {}
         return batch

@@ -22,7 +22,7 @@ from libs.common.projector.checkpoints import (
 )
 from libs.common.projector.lane import Lane
 from libs.common.projector.model import ReadModel, Target, checked, live
-from libs.common.projector.reading import LogDivergedError
+from libs.common.projector.reading import LogDivergedError, end
 from libs.common.streams import LOG
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ class Projector:
                 if left <= 0:
                     return False
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), left)
+                    async with asyncio.timeout(left):
+                        await self._changed.wait()
         finally:
             self._waiters -= 1
         return True
@@ -178,8 +179,7 @@ class Projector:
         finally:
             await lane.close()
             if catching_up is not None:
-                catching_up.cancel()
-                await asyncio.gather(catching_up, return_exceptions=True)
+                await end(catching_up)
 
     async def _follow(
         self, session: Session, lane: Lane, generation: int, catching_up: asyncio.Task[None] | None

@@ -67,11 +67,7 @@ class LogReader:
 
     async def close(self) -> None:
         """Stop reading."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(*self._tasks)
         for tail in self._tails.values():
             await tail.close()
 
@@ -109,7 +105,8 @@ class LogReader:
             if left <= 0:
                 return {}
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ready.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._ready.wait()
 
 
 class _Tail:
@@ -225,6 +222,17 @@ class _Tail:
         if envelope is not None:
             self._last = Mark(envelope.sequence, envelope.id, self.created)
             self.pending = messages[-1].num_pending
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until they are over: up to Python 3.11 `asyncio.wait_for` may swallow a cancellation."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=1.0)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.debug("%s had ended: %s", task.get_name(), error)
 
 
 def _decoded(message: Message, stream: str) -> Envelope:

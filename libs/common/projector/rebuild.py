@@ -180,10 +180,9 @@ async def _fill_and_swap(work: Beside, session: Session, outcome: Outcome, repor
             work.halted(lane)
             done = sum(lane.position(name) for name in lane.streams)
             report(done, done + lane.behind)
-            outcome.facts = done
             if lane.behind < _NEAR:
                 await _analyze(session, work.targets)
-                outcome.rebuilt = await _swap(session, lane)
+                await _swap(session, lane, outcome)
                 return True
     except NotYetError as error:
         log.info("the swap has to wait: %s", error)
@@ -193,11 +192,12 @@ async def _fill_and_swap(work: Beside, session: Session, outcome: Outcome, repor
     return True
 
 
-async def _swap(session: Session, lane: Lane) -> list[str]:
+async def _swap(session: Session, lane: Lane, outcome: Outcome) -> None:
     names = [target.model.name for target in lane.targets]
     async with session.transaction():
         await session.run("SET LOCAL lock_timeout TO '10s'; SET LOCAL synchronous_commit TO on")
-        await reach(lane, positions(await lock(session, names), lane.streams))
+        cut = positions(await lock(session, names), lane.streams)
+        await reach(lane, cut)
         for target in lane.targets:
             model = target.model
             await session.run(
@@ -208,7 +208,8 @@ async def _swap(session: Session, lane: Lane) -> list[str]:
             await session.count(SQL["swap_checkpoints"], keys)
             await session.count(SQL["swap_model"], {"key": model.name, "definition": model.definition})
             await session.count(SQL["remove_model"], {"key": target.key})
-    return names
+    outcome.rebuilt = names
+    outcome.facts = sum(max(cut[stream], lane.position(stream)) for stream in lane.streams)
 
 
 async def reach(lane: Lane, cut: Mapping[str, int]) -> None:

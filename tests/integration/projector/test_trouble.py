@@ -189,7 +189,8 @@ async def _assert_diverges(bus: Bus, database: Database, word: str, copied: int)
         [why] = projector.waiting_for()
         assert why.startswith("log_diverged")
         assert word in why
-        [(stream, written)] = await rows(database.url, "SELECT stream, diverged FROM projection.log_state")
+        written_down = "SELECT stream, diverged FROM projection.log_state"
+        [(stream, written)] = await until(lambda: rows(database.url, written_down))
         assert (stream, word in written) == (EVENTS, True)
         assert await rows(database.url, "SELECT count(*) FROM rm_ledger.ledger") == [(copied,)]
 
