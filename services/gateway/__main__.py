@@ -134,6 +134,8 @@ async def open_service(settings: GatewaySettings) -> AsyncIterator[ASGIApp]:
     if settings.internal_port:
         tasks.append(serve_also(own, host=settings.http_host, port=settings.internal_port))
     await bus.start()
+    # A view that starts before the connection waits for its next poll: a NATS that is there is worth a moment.
+    await bus.wait_connected(0.5)
     try:
         async with background(*tasks):
             yield gateway

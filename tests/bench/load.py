@@ -185,7 +185,10 @@ def _result(run: _Run, seconds: float) -> LoadResult:
     ordered = sorted(run.latencies)
     if not ordered:
         return LoadResult(0, seconds, 0.0, 0.0, 0.0, 0.0, {}, run.broken)
-    at = lambda share: ordered[min(len(ordered) - 1, int(len(ordered) * share))]  # noqa: E731 - one line, used twice
+
+    def at(share: float) -> float:
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
     return LoadResult(
         requests=len(ordered),
         seconds=seconds,

@@ -1,5 +1,6 @@
 """What the gateway's own routes work with."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,22 +32,25 @@ class Deps:
     session_key: bytes = field(repr=False)
     is_secure: bool
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Changes made here wait for each other, so that only another gateway can come between (the log says so then)."""
 
     async def write(
         self, view: SetView, decide: Callable[[], Fact], *, principal: Principal, request: Request
     ) -> Envelope:
         """Append what `decide` says on the view's present state. Errors as of `append_to_set`."""
-        return await append_to_set(
-            self.bus,
-            view,
-            lambda: new_envelope(
+
+        def envelope() -> Envelope:
+            return new_envelope(
                 decide(),
                 source="gateway",
                 actor=principal.actor(),
                 at=self.now(),
                 correlation_id=request_id_of(request),
-            ),
-        )
+            )
+
+        async with self.turn:
+            return await append_to_set(self.bus, view, envelope)
 
 
 def _deps(request: Request) -> Deps:

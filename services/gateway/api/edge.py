@@ -14,8 +14,8 @@ from typing import Any
 
 from libs.common import logs
 from libs.common.errors import ForbiddenError, NotFoundError, TempsError, UnavailableError
-from libs.common.serve.app import REQUESTS, SECONDS
 from services.gateway.api.answers import NOSNIFF, ASGIApp, Headers, Receive, Scope, Send, answer, refuse
+from services.gateway.api.meters import Meters
 from services.gateway.api.pages import Page
 from services.gateway.domain.client import Networks, client_ip, is_same_site, is_unsafe, user_agent_of
 from services.gateway.domain.limits import RateLimit
@@ -30,10 +30,8 @@ from services.gateway.ports import CutError, Service
 
 log = logging.getLogger(__name__)
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HEALTH = frozenset({"/healthz", "/readyz"})
 _BODILESS = frozenset({204, 304})
-_CLIENT_LEFT = 499
 
 
 @dataclass(slots=True)
@@ -64,8 +62,7 @@ class Gateway:
     rate_limit: RateLimit | None = None
     positions: Positions = field(default_factory=Positions)
     request_ids: Iterator[bytes] = field(default_factory=lambda: _request_ids())  # noqa: PLW0108 - defined below
-    _meters: dict[tuple[str, str, int], Any] = field(default_factory=dict)
-    _clocks: dict[str, Any] = field(default_factory=dict)
+    meters: Meters = field(default_factory=Meters)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -93,7 +90,8 @@ class Gateway:
                 raise
             await refuse(counted, _known(error), path=request.path, request_id=request_id, headers=request.extra)
         finally:
-            self._count(request, time.perf_counter() - started)
+            if request.route != OWN:  # its own application counts
+                self.meters.count(request.route, scope["method"], request.status, time.perf_counter() - started)
 
     async def _answer(self, request: _Request, receive: Receive, send: Send) -> None:
         scope, path = request.scope, request.path
@@ -232,18 +230,6 @@ class Gateway:
         for name, value in headers:
             if name == POSITION:
                 self.positions.learn(value)
-
-    def _count(self, request: _Request, seconds: float) -> None:
-        if request.route == OWN:
-            return  # its own application counts
-        method = request.scope["method"]
-        key = (request.route, method if method in _METHODS else "other", request.status or _CLIENT_LEFT)
-        meter = self._meters.get(key)
-        if meter is None:
-            meter = self._meters[key] = REQUESTS.labels("gateway", key[0], key[1], str(key[2]))
-            self._clocks.setdefault(key[0], SECONDS.labels("gateway", key[0]))
-        meter.inc()
-        self._clocks[key[0]].observe(seconds)
 
 
 def _request_ids() -> Iterator[bytes]:

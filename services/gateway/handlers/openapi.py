@@ -87,6 +87,6 @@ async def _fetch(service: Service) -> Mapping[str, Any]:
     if connection.status != 200:
         raise ValueError(f"status {connection.status}")
     document = orjson.loads(body)
-    if not isinstance(document, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - what came over the wire is a wrong value
+    if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+        raise ValueError("what came is no OpenAPI document")  # noqa: TRY004 - a wrong value from the wire
     return document

@@ -4,13 +4,15 @@ import asyncio
 import base64
 import http.client
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from deploy.local.servers import NatsAddress
 from libs.common import apikey
@@ -105,6 +107,12 @@ class Stack:
     def port(self) -> int:
         return urlsplit(self.url).port or 0
 
+    def take_nats_away(self) -> None:
+        """For the gateway: nobody listens any more, and its connection breaks."""
+        assert self.nats._server is not None
+        self.nats._server.close()
+        self.nats.cut()
+
     async def call(
         self,
         method: str,
@@ -144,17 +152,26 @@ class Stack:
 
 @asynccontextmanager
 async def serving(app: Any, *, guarded: bool = False) -> AsyncIterator[str]:
-    """An ASGI application on a free port; its URL."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    server = http_server(app, host="127.0.0.1", port=port, protocol=GuardedProtocol if guarded else "httptools")
-    server.config.timeout_graceful_shutdown = 1
-    task = asyncio.create_task(server.serve(sockets=[listening]))
+    """An ASGI application on a free port; its URL.
+
+    uvicorn's protocol without its server, whose loop looks only ten times a second whether it is to end.
+    """
+    config = http_server(app, host="127.0.0.1", port=0).config
+    config.load()
+    state = ServerState()
+    protocol = GuardedProtocol if guarded else HttpToolsProtocol
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await task
+        server.close()
+        for connection in list(state.connections):
+            cast("HttpToolsProtocol", connection).transport.abort()
+        async with asyncio.timeout(5):
+            while state.connections or state.tasks:
+                await asyncio.sleep(0.001)
+        await server.wait_closed()
 
 
 @asynccontextmanager

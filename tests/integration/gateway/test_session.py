@@ -1,0 +1,119 @@
+"""Sessions: logging in and out, and what a browser must say besides the cookie."""
+
+import asyncio
+from pathlib import Path
+
+from deploy.local.servers import NatsAddress
+from tests.integration.gateway.stack import EMAIL, PASSWORD, Answer, Stack, stack
+
+WRONG = "The address or the password is wrong."
+
+
+async def log_in(made: Stack, email: str = EMAIL, password: str = PASSWORD, **headers: str) -> Answer:
+    return await made.call(
+        "POST", "/api/session", body={"email": email, "password": password}, key=None, headers=headers
+    )
+
+
+def cookie_of(answer: Answer) -> dict[str, str]:
+    return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
+async def test_a_session_is_its_users_and_a_browsers_only_within_this_site(
+    clean_nats: NatsAddress, tmp_path: Path
+) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        answer = await log_in(made, email="ADMIN@temps.localhost")
+        assert (answer.status, answer.body, answer.headers["cache-control"]) == (204, b"", "no-store")
+        for attribute in ("HttpOnly", "SameSite=Lax", "Path=/"):
+            assert attribute in answer.headers["set-cookie"]
+        assert "Secure" not in answer.headers["set-cookie"]
+        cookie = cookie_of(answer)
+        me = (await made.call("GET", "/api/me", key=None, headers=cookie)).json()
+        assert (me["principal"], me["user"]["id"]) == ({"id": "user/1", "kind": "session"}, 1)
+
+        bare = await made.call("POST", "/api/emails", body={}, key=None, headers=cookie)
+        assert (bare.status, bare.json()["error_code"]) == (403, "CSRF_FAILED")
+        other = {**cookie, "Origin": "https://evil.example"}
+        assert (await made.call("POST", "/api/emails", body={}, key=None, headers=other)).status == 403
+        assert made.services["sender"].seen == []
+        own = {**cookie, "Origin": made.url}
+        assert (await made.call("POST", "/api/emails", body={}, key=None, headers=own)).status == 200
+        fetch = {**cookie, "Sec-Fetch-Site": "same-origin"}
+        assert (await made.call("POST", "/api/emails", body={}, key=None, headers=fetch)).status == 200
+        assert made.services["sender"].seen[0].principal.kind == "session"
+
+
+async def test_behind_tls_the_cookie_is_secure(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async with stack(clean_nats, tmp_path, public_url="https://mail.example") as made:
+        assert (await log_in(made)).headers["set-cookie"].endswith("; Secure")
+
+
+async def test_another_site_cannot_log_somebody_in(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        assert (await log_in(made, Origin="https://evil.example")).json()["error_code"] == "CSRF_FAILED"
+        assert (await log_in(made, Origin=made.url)).status == 204
+
+
+async def test_a_wrong_password_and_an_unknown_address_sound_the_same(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        for email, password in ((EMAIL, "wrong"), ("nobody@temps.localhost", PASSWORD)):
+            answer = await log_in(made, email, password)
+            assert (answer.status, answer.json()["detail"]) == (401, WRONG)
+            assert "set-cookie" not in answer.headers
+
+
+async def test_guessing_is_slowed_also_when_the_guesses_come_side_by_side(
+    clean_nats: NatsAddress, tmp_path: Path
+) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        answers = await asyncio.gather(*(log_in(made, password=f"guess {n}") for n in range(12)))
+        statuses = [answer.status for answer in answers]
+        assert statuses.count(401) <= 6
+        refused = next(answer for answer in answers if answer.status == 429)
+        assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_logging_out_ends_this_session_and_leaves_the_other(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        one, two = cookie_of(await log_in(made)), cookie_of(await log_in(made))
+        own = {**one, "Origin": made.url}
+        out = await made.call("DELETE", "/api/session", key=None, headers=own)
+        assert (out.status, "Max-Age=0" in out.headers["set-cookie"]) == (204, True)
+        assert (await made.call("GET", "/api/me", key=None, headers=one)).status == 401
+        assert (await made.call("GET", "/api/me", key=None, headers=two)).status == 200
+
+
+async def test_logging_out_everywhere_ends_them_all_for_ever(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        one, two = cookie_of(await log_in(made)), cookie_of(await log_in(made))
+        own = {**one, "Origin": made.url}
+        assert (await made.call("DELETE", "/api/session?everywhere=true", key=None, headers=own)).status == 204
+        await made.restart()
+        for cookie in (one, two):
+            assert (await made.call("GET", "/api/me", key=None, headers=cookie)).status == 401
+        again = cookie_of(await log_in(made))
+        assert (await made.call("GET", "/api/me", key=None, headers=again)).status == 200
+
+
+async def test_an_api_key_has_no_session_to_end(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        assert (await made.call("DELETE", "/api/session")).status == 401
+
+
+async def test_the_passwords_hash_is_encrypted_and_no_fact_or_answer_holds_it(
+    clean_nats: NatsAddress, tmp_path: Path
+) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        stored = await made.bus.direct_last("MAIL_SECRETS", "secret.user.1.*")
+        fact = await made.bus.direct_last("MAIL_EVENTS", "mail.user.1")
+        assert stored is not None
+        assert fact is not None
+        assert stored.data.startswith(b"t1:k1:")
+        for data in (stored.data, fact.data):
+            assert b"argon2" not in data
+            assert PASSWORD.encode() not in data
+        users = await made.call("GET", "/api/users")
+        assert [user["email"] for user in users.json()["data"]] == [EMAIL]
+        assert (await made.call("GET", "/api/users/1")).json()["role"] == "admin"
+        assert (await made.call("GET", "/api/users/2")).status == 404
