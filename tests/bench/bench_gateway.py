@@ -122,9 +122,11 @@ def _cpu_seconds(process: int) -> float:
     stat = Path(f"/proc/{process}/stat")
     if stat.exists():
         fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    minutes, _, seconds = _ps(process, "time").rpartition(":")
-    return float(seconds) + 60 * sum(int(part) * 60**n for n, part in enumerate(reversed(minutes.split(":"))))
+        return (int(fields[11]) + int(fields[12])) / int(os.sysconf("SC_CLK_TCK"))
+    seconds = 0.0
+    for part in _ps(process, "time").split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
 
 
 def _ps(process: int, column: str) -> str:

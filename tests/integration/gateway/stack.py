@@ -177,7 +177,7 @@ async def serving(app: Any, *, guarded: bool = False) -> AsyncIterator[str]:
 @asynccontextmanager
 async def stack(nats: NatsAddress, tmp_path: Path, **settings: Any) -> AsyncIterator[Stack]:
     """The gateway, ready. `settings` overrides what `GatewaySettings` has."""
-    files = _files(tmp_path)
+    files = write_files(tmp_path)
     address = urlsplit(nats.url)
     async with AsyncExitStack() as exits:
         bus = Bus(nats.url, name="test")
@@ -224,7 +224,7 @@ async def until_ready(made: Stack) -> None:
             await asyncio.sleep(0.02)
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def write_files(folder: Path) -> dict[str, Path]:
     def signing_key(data: bytes) -> str:
         return base64.b64encode(data).decode()
 
