@@ -45,9 +45,7 @@ def until_up(port: int) -> None:
 def test_it_comes_up_without_nats_says_what_it_waits_for_and_ends_when_told(tmp_path: Path) -> None:
     files = write_files(tmp_path)
     port, inside, nowhere = free_port(), free_port(), free_port()
-    services = {
-        f"TEMPS_{name}_URL": f"http://127.0.0.1:{nowhere}" for name in ("PROVIDERS", "SENDER", "TRACKING", "ANALYTICS")
-    }
+    names = ("PROVIDERS", "SENDER", "TRACKING", "ANALYTICS")
     environment = {
         "PATH": os.environ["PATH"],
         "TEMPS_NATS_URL": f"nats://127.0.0.1:{nowhere}",
