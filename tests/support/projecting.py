@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import nats
 
 from libs.common.bootstrap import bootstrap
 from libs.common.bus import Bus
-from libs.common.events import Envelope, timestamp, uuid7
+from libs.common.events import Envelope, timestamp
 from libs.common.postgres import Session
 from libs.common.projector import Projector, ReadModel, read_model
 from libs.common.streams import EVENTS, LOG
@@ -73,9 +74,9 @@ MODELS = (FACTS, LEDGER, TALLY)
 def fact(number: int, *, stream: str = EVENTS, trouble: str | None = None) -> Envelope:
     """The number-th fact of a made-up log: small, on a real subject."""
     event = "delivered" if stream == EVENTS else "opened"
-    email = uuid7(1_700_000_000_000 + number // 5)
+    email = _id(number // 5, 1)
     return Envelope(
-        id=str(uuid7(1_700_000_000_000 + number)),
+        id=str(_id(number, 2)),
         source="/services/test",
         type=f"email.{event}.v1",
         subject=f"email/{email}",
@@ -84,6 +85,11 @@ def fact(number: int, *, stream: str = EVENTS, trouble: str | None = None) -> En
         actor={"id": "test", "kind": "system"},
         log_subject=f"mail.email.{number % 16:02x}.{event}" if stream == EVENTS else f"track.{number % 16:02x}.{event}",
     )
+
+
+def _id(number: int, kind: int) -> UUID:
+    """A UUIDv7 that is the same each time."""
+    return UUID(int=(1_700_000_000_000 + number) << 80 | 0x7 << 76 | 0x2 << 62 | kind << 32 | number)
 
 
 async def publish(url: str, facts: Sequence[Envelope], *, pending: int = 2000) -> None:
@@ -193,4 +199,4 @@ def numbered(count: int, *, stream: str = EVENTS, start: int = 0) -> list[Envelo
 
 def foreign(original: Envelope) -> Envelope:
     """The same place in life, another fact."""
-    return replace(original, id=str(uuid7()))
+    return replace(original, id=str(_id(original.data["number"], 3)))
