@@ -38,6 +38,11 @@ class OrderedReader:
         self.pending = 0
         """How many messages were still waiting behind the last one, as the server said."""
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the server had nothing more when it was last heard."""
+        return self._puller is not None and self.pending == 0
+
     async def batch(self, n: int, wait: float) -> list[Message]:
         """Up to `n` messages as soon as one is there, [] when none came in `wait` seconds.
 

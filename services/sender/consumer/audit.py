@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 import orjson
 from prometheus_client import Counter, Gauge
 
-from libs.common.bus import Bus, BusError
+from libs.common.bus import Bus, BusError, Message, NotConnectedError
 from libs.common.consume import read_in_order
-from libs.common.events import decode
+from libs.common.events import Envelope, decode
 from libs.common.streams import EVENTS, QUEUE, SCHEDULE, schedule_subject
 from services.sender.domain.attempt import Attempt
 from services.sender.domain.owed import Owed, fold, overdue
@@ -33,6 +33,7 @@ SETTLED = 60.0
 _PARTS = 16
 _BATCH = 2_000
 _POLL = 1.0
+_WAIT = 0.2
 
 REQUEUED = Counter("temps_sender_requeued_total", "Attempts that were owed but neither queued nor scheduled")
 OVERDUE = Gauge("temps_sender_overdue", "Attempts that were due for a minute or more at the last audit")
@@ -94,17 +95,10 @@ class Audit:
             self.bus, EVENTS, filters=[f"mail.email.{shard}.>" for shard in shards], start_sequence=first
         )
         try:
-            while reader.next_sequence <= last:
-                messages = await reader.batch(_BATCH, _POLL)
-                if not messages:
-                    break
-                fold(
-                    owed,
-                    (
-                        decode(each.data, log_subject=each.subject, stream=EVENTS, sequence=each.sequence)
-                        for each in messages
-                    ),
-                )
+            while reader.next_sequence <= last and not reader.at_end:
+                if not self.bus.connected:
+                    raise NotConnectedError(EVENTS)
+                fold(owed, (_fact(each) for each in await reader.batch(_BATCH, _WAIT)))
                 await asyncio.sleep(0)
         finally:
             await reader.close()
@@ -134,6 +128,10 @@ class Audit:
             body = orjson.loads(message.data)
             found.add(str(body.get("email_id") or body.get("data", {}).get("email_id")))
         return found
+
+
+def _fact(message: Message) -> Envelope:
+    return decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence)
 
 
 def _shards() -> Iterator[list[str]]:
