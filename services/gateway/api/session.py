@@ -35,7 +35,9 @@ def session_routes() -> APIRouter:
         response.headers["Set-Cookie"] = cookie
         response.headers["Cache-Control"] = "no-store"
 
-    @routes.delete("/api/session", status_code=204, tags=["session"])
+    only_session = {"security": [{"session": []}]}
+
+    @routes.delete("/api/session", status_code=204, tags=["session"], openapi_extra=only_session)
     async def delete_session(
         request: Request,
         response: Response,

@@ -72,7 +72,7 @@ def user_routes() -> APIRouter:
             raise NotFoundError(f"There is no user {id}.")
         return _shown(user)
 
-    @routes.get("/api/me", tags=["session"])
+    @routes.get("/api/me", tags=["session"], openapi_extra={"security": [{"bearer": []}, {"session": []}]})
     async def get_me(deps: TheDeps, principal: Annotated[Principal, requires()]) -> Me:
         """Who is calling, and what they may do."""
         user = deps.users.get(principal.user_id or 0)
