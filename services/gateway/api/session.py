@@ -1,6 +1,6 @@
 """`/api/session`: log in with a password, log out here or everywhere."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -35,7 +35,7 @@ def session_routes() -> APIRouter:
         response.headers["Set-Cookie"] = cookie
         response.headers["Cache-Control"] = "no-store"
 
-    only_session = {"security": [{"session": []}]}
+    only_session: dict[str, Any] = {"security": [{"session": []}]}
 
     @routes.delete("/api/session", status_code=204, tags=["session"], openapi_extra=only_session)
     async def delete_session(
