@@ -1,9 +1,11 @@
 """May anything be sent at all? Not while what would come of it could not be written down."""
 
 import asyncio
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+OVERDUE_SECONDS = 1.0
 _POLL = 0.1
 
 
@@ -15,12 +17,19 @@ class Gate:
     log_is_full: Callable[[], bool]
     blocked: int = 0
     """Outcomes that could not be written so far."""
+    writing: dict[object, float] = field(default_factory=dict, repr=False)
+    """Outcomes on their way into the log, oldest first, with the monotonic time when they set out."""
     draining: bool = False
 
     @property
     def is_open(self) -> bool:
         """Whether something may be sent now."""
-        return not (self.blocked or self.draining or self.log_is_full()) and self.connected()
+        return not (self.blocked or self.draining or self.overdue() or self.log_is_full()) and self.connected()
+
+    def overdue(self) -> bool:
+        """Whether an outcome has waited so long for its answer that it may never be written."""
+        oldest = next(iter(self.writing.values()), None)
+        return oldest is not None and time.monotonic() - oldest > OVERDUE_SECONDS
 
     async def opened(self) -> None:
         """Wait until it is open."""
@@ -32,7 +41,7 @@ class Gate:
         reasons = {
             "nats": not self.connected(),
             "log_full": self.log_is_full(),
-            "unwritten_outcomes": self.blocked > 0,
+            "unwritten_outcomes": self.blocked > 0 or self.overdue(),
             "draining": self.draining,
         }
         return [name for name, true in reasons.items() if true]

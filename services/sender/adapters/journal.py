@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -107,10 +108,14 @@ class LogJournal:
         log.warning("provider %d is stopped: %s", provider.id, reason)
 
     async def _until_written(self, write: Callable[[], Awaitable[T]]) -> T:
+        key = object()
+        self.gate.writing[key] = time.monotonic()
         try:
             return await write()
         except (BusError, TempsError) as error:
             log.error("an outcome cannot be written, sending pauses: %s", error)  # noqa: TRY400 - no fault of ours
+        finally:
+            del self.gate.writing[key]
         self.gate.blocked += 1
         try:
             pause = _PAUSE

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from libs.common.consume import View
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 LANES = ("normal",)
 """`high` and `bulk` come with priorities: then a feeder asks them in turn, without waiting, before it waits on all."""
 _HAND_BACK_SECONDS = 1.5
+_CANCEL_AGAIN = 0.2
 
 
 @dataclass(slots=True)
@@ -90,19 +92,14 @@ class Worker:
     async def _drain(self) -> None:
         """Fetch no more; let what is on its way out end; hand back what nothing was sent of."""
         deadline = time.monotonic() + self.drain_seconds
-        for task in self._feeders:
-            task.cancel()
-        await asyncio.gather(*self._feeders, return_exceptions=True)
+        await cancelled(self._feeders)
         held = list(self.feeding.hands.held.values())
         tasks = {each.task for each in held if each.task is not None}
         if tasks:
             await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
         self.feeding.gate.draining = True
         left = [each for each in held if each.task is not None and not each.task.done()]
-        for each in left:
-            if each.task is not None:
-                each.task.cancel()
-        await asyncio.gather(*(each.task for each in left if each.task is not None), return_exceptions=True)
+        await cancelled([each.task for each in left if each.task is not None])
         await self._hand_back([each for each in left if not each.dotted])
         for outlet in self.outlets.values():
             await outlet.close()
@@ -125,3 +122,15 @@ class Worker:
             return
         await self.journal.schedule(held.attempt)
         await held.acknowledge()
+
+
+async def cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: `asyncio.wait_for` of Python 3.11 loses a cancellation that comes together with its result.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)

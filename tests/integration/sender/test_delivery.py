@@ -217,6 +217,56 @@ async def test_refused_credentials_stop_the_provider_and_keep_its_mail(world: Se
         assert relay.messages[0].session.login == ("PLAIN", "user", "right")
 
 
+async def test_two_providers_stopped_at_once_are_both_stopped(world: Sending) -> None:
+    """Both append over the whole set: one of them finds a wrong last sequence (10071) and decides again."""
+    states = [await world.provider(number, 25) for number in (1, 2, 3)]
+    workers = [await world.start_worker() for _ in range(3)]
+    await asyncio.gather(
+        *(
+            running.worker.journal.stop_provider(state, f"reason {state.id}")
+            for running, state in zip(workers, states, strict=True)
+        )
+    )
+    for running in workers:
+        living = running.worker.providers.living
+        await _until(lambda living=living: all(each.stopped is not None for each in living.values()))
+        reasons = [each.stopped.reason for _, each in sorted(living.items()) if each.stopped is not None]
+        assert reasons == ["reason 1", "reason 2", "reason 3"]
+
+
+async def test_old_credentials_do_not_stop_a_provider_that_has_new_ones(world: Sending) -> None:
+    state = await world.provider(1, 25, credential_version="v1")
+    running = await world.start_worker()
+    await world.update(state, credential_version="v2")
+    living = running.worker.providers.living
+    await _until(lambda: living[1].credential_version == "v2")
+    await running.worker.journal.stop_provider(state, "the old password was refused")
+    assert living[1].stopped is None
+
+
+async def test_a_provider_is_not_given_more_than_its_rate(world: Sending) -> None:
+    async with ScriptedRelay() as relay:
+        await world.provider(1, relay.port, rate_limit_per_second=10)
+        await world.start_worker()
+        emails = [await world.send() for _ in range(11)]
+        began = asyncio.get_running_loop().time()
+        await relay.received(1)
+        await relay.received(len(emails))
+        assert asyncio.get_running_loop().time() - began > 0.8
+
+
+async def test_changed_settings_are_used_for_the_next_message(world: Sending) -> None:
+    async with ScriptedRelay() as old, ScriptedRelay() as new:
+        state = await world.provider(1, old.port)
+        running = await world.start_worker()
+        await world.until_last((await world.send()).email_id, "sent")
+        smtp = {**state.model_dump()["smtp"], "port": new.port}
+        await world.update(state, smtp=smtp, max_connections=2)
+        await _until(lambda: running.worker.outlets[1].connections == 2)
+        await world.until_last((await world.send()).email_id, "sent")
+        assert (len(old.messages), len(new.messages)) == (1, 1)
+
+
 async def test_an_inactive_provider_keeps_its_queued_mail(world: Sending) -> None:
     async with ScriptedRelay() as relay:
         state = await world.provider(1, relay.port)

@@ -94,7 +94,7 @@ async def test_everything_is_delivered_once_across_a_killed_server(world: Sendin
 
 
 async def test_nothing_is_sent_while_an_outcome_cannot_be_written(world: Sending, server: OwnNats) -> None:
-    async with ScriptedRelay({"dot": [replace(say("250 ok"), delay=1.0)]}) as relay:
+    async with ScriptedRelay({"dot": replace(say("250 ok"), delay=1.0)}) as relay:
         await world.provider(1, relay.port, max_connections=1)
         worker = await world.start_worker(ack_wait=30.0)
         gate = worker.worker.feeding.gate
