@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 Report = Callable[[int, int], None]
 """Told after each step: facts taken in, facts there are."""
 
-_BATCH = 2000
+_BATCH = 5000
 _STATEMENT_SECONDS = 60.0
 _WAIT = 0.5
 _PAUSE = 1.0

@@ -74,4 +74,4 @@ def own_postgres(tmp_path: Path) -> Iterator[OwnPostgres]:
     finally:
         if server.process is not None and server.process.poll() is None:
             server.thaw()
-            server.stop()
+            server.stop(signal.SIGQUIT)  # at once: nobody needs this data any more
