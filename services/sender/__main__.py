@@ -9,7 +9,7 @@ from libs.common.bus import Bus
 from libs.common.consume import View
 from libs.common.principal import read_key
 from libs.common.secrets import read_key_ring
-from libs.common.serve import ASGIApp, Service, background, create_app, run
+from libs.common.serve import ASGIApp, Service, Shortcut, background, create_app, run
 from libs.common.settings import load
 from services.sender.adapters.directory import ViewedDirectory
 from services.sender.adapters.gate import Gate
@@ -20,7 +20,7 @@ from services.sender.adapters.outlet import ProviderOutlet
 from services.sender.adapters.recent import RecentOutcomes
 from services.sender.adapters.relays import Relays
 from services.sender.adapters.server_start import server_started_at
-from services.sender.api.emails import emails
+from services.sender.api.emails import emails, send_email
 from services.sender.consumer.audit import Audit
 from services.sender.consumer.feeder import Feeding
 from services.sender.consumer.hands import ACK_WAIT, Hands
@@ -65,6 +65,7 @@ async def open_sender(settings: SenderSettings) -> AsyncIterator[ASGIApp]:
             degraded=lambda: [] if bus.connected else ["nats"],
             state={"accept": accept},
             max_body=MAX_REQUEST,
+            shortcuts=[Shortcut("POST", "/api/emails", "emails:send", send_email)],
         )
     )
     await bus.start()

@@ -1,6 +1,6 @@
 """The fourth loop, serve: the HTTP application that every service is."""
 
-from libs.common.serve.app import ASGIApp, Service, create_app
+from libs.common.serve.app import create_app
 from libs.common.serve.models import FieldError, Page, Problem, RequestModel, ResponseModel
 from libs.common.serve.routing import (
     POSITION_HEADER,
@@ -16,6 +16,7 @@ from libs.common.serve.routing import (
     set_position,
 )
 from libs.common.serve.run import background, http_server, run, serve_also
+from libs.common.serve.service import ASGIApp, Service, Shortcut
 
 __all__ = [
     "POSITION_HEADER",
@@ -26,6 +27,7 @@ __all__ = [
     "RequestModel",
     "ResponseModel",
     "Service",
+    "Shortcut",
     "StrictRoute",
     "background",
     "caller_of",

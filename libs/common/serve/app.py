@@ -7,33 +7,27 @@ all of this together.
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.exceptions import HTTPException
 
 from libs.common import logs
-from libs.common.consume import View
 from libs.common.errors import TempsError, TooLargeError, UnauthorizedError, UnavailableError
 from libs.common.events import uuid7
 from libs.common.principal import HEADER, Principal, PrincipalError, verify
 from libs.common.serve.openapi import openapi_document
 from libs.common.serve.problems import from_http, from_validation, rendered
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+from libs.common.serve.routing import check_query, missing
+from libs.common.serve.service import ASGIApp, Receive, Scope, Send, Service, Shortcut
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MAX_BODY = 1 * 2**20
 _PRINCIPAL = HEADER.encode()
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _REMEMBERED = 4_096
@@ -45,30 +39,6 @@ SECONDS = Histogram(
     ["service", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-
-
-def _nothing() -> list[str]:
-    return []
-
-
-@dataclass(frozen=True)
-class Service:
-    """What makes one service's application.
-
-    `waiting_for` names what is missing before it can serve, `degraded` what is away that it can do without for a
-    while; `serves_degraded` keeps `/readyz` at 200 then. `views` are waited for by `Temps-Position`.
-    """
-
-    name: str
-    routers: Sequence[APIRouter]
-    principal_key: bytes
-    views: Mapping[str, View] = field(default_factory=dict)
-    waiting_for: Callable[[], list[str]] = _nothing
-    degraded: Callable[[], list[str]] = _nothing
-    serves_degraded: bool = False
-    state: Mapping[str, object] = field(default_factory=dict)
-    max_body: int = DEFAULT_MAX_BODY
-    version: str = "0.1.0"
 
 
 def create_app(service: Service) -> ASGIApp:
@@ -101,6 +71,7 @@ class _Edge:
         self._was_ready = False
         self._document: bytes | None = None
         self._principals: dict[bytes, Principal] = {}
+        self._shortcuts = {(each.method, each.path): each for each in service.shortcuts}
         self._own: Mapping[str, Callable[[], tuple[int, bytes, bytes]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
@@ -139,7 +110,12 @@ class _Edge:
             scope["temps.principal"] = self._principal(headers.get(_PRINCIPAL))
             if (position := headers.get(b"temps-position")) is not None:
                 await self._await_views(position.decode("latin-1"))
-            await self._inner(scope, self._limited(headers, receive), counted)
+            limited = self._limited(headers, receive)
+            shortcut = self._shortcuts.get((scope["method"], scope["path"]))
+            if shortcut is None:
+                await self._inner(scope, limited, counted)
+            else:
+                await self._straight(shortcut, scope, limited, counted)
         except Exception as error:
             if not isinstance(error, TempsError):
                 log.exception("%s %s failed", scope["method"], scope["path"])
@@ -154,6 +130,16 @@ class _Edge:
             route = getattr(scope.get("route"), "path", "-")
             REQUESTS.labels(self._service.name, route, scope["method"], str(status)).inc()
             SECONDS.labels(self._service.name, route).observe(time.perf_counter() - started)
+
+    async def _straight(self, shortcut: Shortcut, scope: Scope, receive: Receive, send: Send) -> None:
+        principal: Principal = scope["temps.principal"]
+        if shortcut.required_scope not in principal.scopes:
+            raise missing(shortcut.required_scope)
+        scope["app"], scope["route"] = self._inner, shortcut
+        request = Request(scope, receive)
+        check_query(request, frozenset())
+        response = await shortcut.endpoint(request, principal)
+        await response(scope, receive, send)
 
     def _principal(self, value: bytes | None) -> Principal:
         if value is None:

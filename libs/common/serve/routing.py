@@ -43,7 +43,7 @@ class StrictRoute(APIRoute):
 
 def check_query(request: Request, allowed: frozenset[str]) -> None:
     """Refuse unknown and repeated query parameters."""
-    if request.url.query:
+    if request.scope["query_string"]:
         names = [name for name, _ in request.query_params.multi_items()]
         wrong = [(name, "is not a parameter of this route") for name in names if name not in allowed]
         wrong += [(name, "is given twice") for name in set(names) & allowed if names.count(name) > 1]

@@ -13,7 +13,7 @@ import uvicorn
 import uvloop
 
 from libs.common import logs
-from libs.common.serve.app import ASGIApp
+from libs.common.serve.service import ASGIApp
 from libs.common.settings import Settings
 
 log = logging.getLogger(__name__)
