@@ -6,10 +6,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from deploy.local.servers import NatsAddress
 from tests import backing
 from tests.backing import Database, PostgresServer
+
+# The same examples every time: a failure here is a failure anywhere. Deadlines measure the machine, not the code.
+settings.register_profile("temps", derandomize=True, deadline=None)
+settings.load_profile("temps")
 
 
 def pytest_report_header() -> str:
@@ -26,9 +31,7 @@ def anyio_backend() -> str:
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsAddress]:
     """One NATS for the session (each xdist worker has its own); tests mostly want `clean_nats`."""
     if backing.NATS_URL in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.exit(
-            f"{backing.NATS_URL} names one server, and tests wipe it: run them without -n", returncode=4
-        )
+        pytest.exit(f"{backing.NATS_URL} names one server, and tests wipe it: run them without -n", returncode=4)
     with backing.nats_server(tmp_path_factory.mktemp("nats")) as address:
         yield address
 
