@@ -358,7 +358,8 @@ class Bus:
             await self.send(f"$JS.API.DIRECT.GET.{stream}", body, reply=inbox)
             while True:
                 try:
-                    raw = await asyncio.wait_for(queue.get(), 5.0)
+                    async with asyncio.timeout(5.0):
+                        raw = await queue.get()
                 except TimeoutError as error:
                     raise PublishUnknownError(f"{stream}: the read was not answered") from error
                 status = (raw.headers or {}).get("Status")

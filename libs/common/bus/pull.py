@@ -65,9 +65,10 @@ class Puller:
             if self._outstanding <= 0:
                 await self._ask(n, remaining)
             self._arrived.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
+            with contextlib.suppress(TimeoutError):
                 # Woken at least once a second, to notice a lost connection.
-                await asyncio.wait_for(self._arrived.wait(), min(remaining, 1.0))
+                async with asyncio.timeout(min(remaining, 1.0)):
+                    await self._arrived.wait()
         return [self._buffer.popleft() for _ in range(min(n, len(self._buffer)))]
 
     def take(self, n: int) -> list[Message]:
