@@ -36,7 +36,10 @@ def is_suspect(handed: Handed) -> bool:
     return (
         handed.num_delivered > 1
         or handed.attempt > 1
-        or handed.stored_at < handed.connected_at + CLOCK_SECONDS
+        # What was due before the connect may have been sent then, even if a mended queue sources it again only now;
+        # the same holds for a queue that was made anew under a connection that lasted.
+        or min(handed.due_at, handed.stored_at) < handed.connected_at + CLOCK_SECONDS
+        or (handed.counted_since is not None and handed.due_at < handed.counted_since + CLOCK_SECONDS)
         or handed.stored_at > handed.due_at + LATE_SECONDS
     )
 

@@ -37,6 +37,16 @@ def test_each_reason_alone_makes_it_suspect(why: dict[str, float]) -> None:
     assert is_suspect(replace(FRESH, **why))  # type: ignore[arg-type]  # ints and floats of the right fields
 
 
+def test_what_was_due_before_the_connect_is_suspect_however_late_a_mended_queue_stored_it_again() -> None:
+    """Sourcing a damaged queue's history anew takes a while: seconds after the reconnect, and not yet a minute late."""
+    again = replace(FRESH, due_at=NOW - 20, connected_at=NOW - 10)
+    assert is_suspect(again)
+
+
+def test_what_was_due_before_the_queue_was_made_is_suspect() -> None:
+    assert is_suspect(replace(FRESH, counted_since=NOW + 5))
+
+
 def test_a_message_delivered_before_may_have_been_begun_wherever_it_stands() -> None:
     assert may_have_been_begun(replace(FRESH, num_delivered=2))
 
