@@ -30,6 +30,8 @@ class RecentOutcomes:
     def __init__(self, *, keep: int = KEEP_AT_MOST) -> None:
         """Nothing is known before `load`."""
         self.complete_since = float("inf")
+        self._forgotten = 0.0
+        """When the youngest outcome was written that had to make room."""
         self._keep = keep
         self._known: OrderedDict[Key, tuple[int, float]] = OrderedDict()
 
@@ -54,7 +56,7 @@ class RecentOutcomes:
 
     def knows_of(self, due_at: float) -> bool:
         """Whether an attempt that became due then would be here if it had an outcome."""
-        return due_at > self.complete_since + _MARGIN
+        return due_at > max(self.complete_since, self._forgotten) + _MARGIN
 
     def sequence_of(self, key: Key) -> int | None:
         """Where the attempt's outcome is."""
@@ -67,7 +69,7 @@ class RecentOutcomes:
         self._known[UUID(data["email_id"]), int(data["attempt"]), int(data["provider_id"])] = (sequence, at)
         while len(self._known) > self._keep:
             _, (_, oldest) = self._known.popitem(last=False)
-            self.complete_since = max(self.complete_since, oldest)
+            self._forgotten = max(self._forgotten, oldest)
 
 
 async def read_outcome(bus: Bus, key: Key, shard: str, due_at: datetime) -> Envelope | None:

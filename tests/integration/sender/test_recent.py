@@ -1,0 +1,27 @@
+"""What the memory of recent outcomes may be believed: no outcome that it has let go is taken for one that never was."""
+
+import time
+from datetime import UTC, datetime
+
+from libs.common.append import append
+from libs.common.events import new_envelope, uuid7
+from libs.common.events.email import EmailSent, RecipientOutcome
+from services.sender.adapters.recent import RecentOutcomes
+from tests.support.sending import ACTOR, Sending
+
+
+async def test_outcomes_that_did_not_fit_at_start_are_not_taken_for_known(world: Sending) -> None:
+    for _ in range(3):
+        fact = EmailSent(
+            email_id=uuid7(),
+            attempt=1,
+            provider_id=1,
+            recipients=[RecipientOutcome(address="ada@example.com", outcome="accepted")],
+        )
+        await append(world.bus, new_envelope(fact, source="test", actor=ACTOR, at=datetime.now(UTC)))
+    roomy, tight = RecentOutcomes(), RecentOutcomes(keep=2)
+    await roomy.load(world.bus)
+    await tight.load(world.bus)
+    due_at = time.time() - 60
+    assert roomy.knows_of(due_at)
+    assert not tight.knows_of(due_at)
