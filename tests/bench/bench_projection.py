@@ -22,7 +22,7 @@ from libs.common.consume import read_in_order
 from libs.common.events import Envelope, decode, timestamp, uuid7
 from libs.common.projector import Projector, ReadModel, rebuild
 from libs.common.streams import EVENTS, LOG, TRACKING
-from tests.support.projecting import FACTS, log_at, publish
+from tests.support.projecting import log_at, publish
 
 EMAILS = int(os.environ.get("TEMPS_BENCH_EMAILS", "25000"))
 MILLION = 1_000_000
@@ -60,23 +60,27 @@ def _email(email: str, at: datetime, number: int, chance: random.Random) -> Iter
             log_subject=subject,
         )
 
-    yield envelope("accepted", f"mail.email.{shard}.accepted.{1 + number % 3}.normal", _accepted(email, address, number))
-    attempt = {"attempt": 1, "provider_id": 1 + number % 3, "next_at": None, "reason": None, "duration_ms": 40}
+    provider = 1 + number % 3
+    yield envelope("accepted", f"mail.email.{shard}.accepted.{provider}.normal", _accepted(email, address, number))
+    attempt = {"attempt": 1, "provider_id": provider, "next_at": None, "reason": None, "duration_ms": 40}
     outcome = {"address": address, "smtp_code": 250, "enhanced_status": "2.0.0", "text": "2.0.0 Ok: queued as 4XyZ"}
     sent = {"recipients": [{**outcome, "outcome": "accepted"}], "provider_message_id": None, "captured": False}
     if number % 40 == 0:
         refused = {**outcome, "outcome": "bounced", "smtp_code": 550, "enhanced_status": "5.1.1"}
-        yield envelope("bounced", f"mail.email.{shard}.bounced", {**attempt, "recipients": [refused], "origin": "session"})
+        bounced = {**attempt, "recipients": [refused], "origin": "session"}
+        yield envelope("bounced", f"mail.email.{shard}.bounced", bounced)
         return
     yield envelope("sent", f"mail.email.{shard}.sent", {**attempt, **sent})
     if number % 2:
-        report = {"provider_id": 1 + number % 3, "recipients": [address], "detail": None}
+        report = {"provider_id": provider, "recipients": [address], "detail": None}
         yield envelope("delivered", f"mail.email.{shard}.delivered", report)
     hit = {"ip_address": "203.0.113.9", "user_agent": chance.choice(_AGENTS), "machine": False, "machine_reason": None}
     for _ in range(chance.choice((0, 0, 1, 1, 2, 3))):
         yield envelope("opened", f"track.{shard}.opened", hit)
     if number % 4 == 0:
-        yield envelope("clicked", f"track.{shard}.clicked", {**hit, "link_index": 0, "link_url": "https://example.org/a"})
+        yield envelope(
+            "clicked", f"track.{shard}.clicked", {**hit, "link_index": 0, "link_url": "https://example.org/a"}
+        )
 
 
 def _accepted(email: str, address: str, number: int) -> dict[str, Any]:
@@ -163,8 +167,3 @@ async def _read(bus: Bus) -> float:
             count += len(messages)
         await reader.close()
     return count / (time.perf_counter() - began)
-
-
-if __name__ == "__main__":
-    for figure in run((FACTS,) if os.environ.get("TEMPS_BENCH_ALONE") else None):
-        print(*figure, sep="  |  ")

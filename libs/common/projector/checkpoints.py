@@ -146,6 +146,36 @@ async def resume(session: Session, name: str | None = None) -> int:
     return await session.count(SQL["resume"], {"key": name})
 
 
+def outdated(known: Standing, model: ReadModel) -> bool:
+    """Whether its tables were made by another version of its `create`: they must be rebuilt before they are fed."""
+    return model.rebuilt and known.definitions.get(model.name) != model.definition
+
+
+def runnable(known: Standing, models: Sequence[ReadModel]) -> list[Target]:
+    """The live tables that can be fed."""
+    return [live(model) for model in models if model.name not in known.stopped and not outdated(known, model)]
+
+
+def by_distance(known: Standing, targets: Sequence[Target], far: int) -> tuple[list[Target], list[Target]]:
+    """Those near the front, and those more than `far` facts behind it."""
+    total = {
+        target: sum(mark.position for (key, _), mark in known.marks.items() if key == target.key) for target in targets
+    }
+    front = max(total.values(), default=0)
+    return (
+        [target for target in targets if front - total[target] <= far],
+        [target for target in targets if front - total[target] > far],
+    )
+
+
+async def write_divergence(session: Session, stream: str | None, detail: str = "") -> None:
+    """Write down that a stream is another one than was projected, or (without a stream) that all are whole."""
+    if stream is None:
+        await session.run(SQL["clear_diverged"])
+    else:
+        await session.count(SQL["set_diverged"], {"stream": stream, "diverged": detail})
+
+
 async def try_lock(session: Session, name: str) -> bool:
     """An advisory lock for as long as the session lives."""
     return bool((await session.rows(SQL["try_lock"], {"name": name}))[0][0])

@@ -1,7 +1,6 @@
 """The live projector: keeps every read model at the end of the log, for ever, from one process at a time."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -12,16 +11,20 @@ from libs.common.projector import metrics
 from libs.common.projector.checkpoints import (
     SQL,
     FencedError,
-    Mark,
     Standing,
     Stopped,
+    by_distance,
+    outdated,
     prepare,
     resume,
+    runnable,
     standing,
     try_lock,
+    write_divergence,
 )
 from libs.common.projector.lane import Lane
-from libs.common.projector.model import ReadModel, Target, checked, live
+from libs.common.projector.model import ReadModel, Target, checked
+from libs.common.projector.positions import Positions
 from libs.common.projector.reading import LogDivergedError, end
 from libs.common.streams import LOG
 
@@ -63,13 +66,9 @@ class Projector:
         self._streams = tuple(streams)
         self._batch = BATCH
         self._prepared = self._retried = self._caught_up = False
-        self._marks: dict[tuple[str, str], Mark] = {}
-        self._in_step: frozenset[str] = frozenset()
+        self._positions = Positions()
         self._stopped: dict[str, str] = {}
-        self._changed = asyncio.Event()
         self._behind = 0
-        self._waiters = 0
-        self._hurry = asyncio.Event()
         self._trouble: str | None = "postgres"
         self.state = "starting"
         """`starting`, `standby`, `active` or `log_diverged`."""
@@ -90,34 +89,17 @@ class Projector:
                 pause = _RETRY[min(tries, len(_RETRY) - 1)]
                 tries = 0 if self.state == "active" else tries + 1
                 self._interrupted(error)
+                metrics.RETRIES.inc()
             metrics.ACTIVE.set(0)
-            metrics.RETRIES.inc()
             await asyncio.sleep(pause)
 
     async def wait_for(self, stream: str, sequence: int, timeout: float, *, model: str | None = None) -> bool:
         """Wait until the tables hold the fact at `sequence`: of one model, or of all that are in step."""
-        deadline = time.monotonic() + timeout
-        self._waiters += 1
-        self._hurry.set()
-        try:
-            while self.position(stream, model) < sequence:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(left):
-                        await self._changed.wait()
-        finally:
-            self._waiters -= 1
-            if not self._waiters:
-                self._hurry.clear()
-        return True
+        return await self._positions.wait_for(stream, sequence, timeout, model)
 
     def position(self, stream: str, model: str | None = None) -> int:
         """The last sequence that is in the tables, as far as this process knows."""
-        keys = self._in_step if model is None else {model}
-        marks = (self._marks.get((key, stream)) for key in keys)
-        return min((mark.position for mark in marks if mark is not None), default=0)
+        return self._positions.of(stream, model)
 
     def waiting_for(self) -> list[str]:
         """Why questions cannot be answered now; empty when they can."""
@@ -156,25 +138,23 @@ class Projector:
     async def _stand_by(self, session: Session) -> None:
         while not await try_lock(session, LOCK):
             known = await standing(session)
-            self._know(known)
-            self._in_step = frozenset(target.key for target in self._runnable(known))
+            self._know(known, runnable(known, self._models))
             self._set_state("standby")
             self._caught_up = True
-            await self._pace(_POLL)
-            if self._waiters:
+            await self._positions.pause(_POLL)
+            if self._positions.waited_for:
                 await asyncio.sleep(_POLL / 20)
 
     async def _lead(self, session: Session) -> None:
         known = await standing(session)
-        self._know(known)
-        near, far = self._by_distance(known, self._runnable(known))
+        near, far = by_distance(known, runnable(known, self._models), _FAR)
+        self._know(known, near)
         lane = Lane(self._bus, session, near, known.marks, batch=self._batch)
         catching_up: asyncio.Task[None] | None = None
         try:
             await lane.open(durable=True)
-            await session.run(SQL["clear_diverged"])
+            await write_divergence(session, None)
             metrics.DIVERGED.set(0)
-            self._in_step = frozenset(target.key for target in near)
             self._set_state("active")
             if far:
                 catching_up = asyncio.create_task(self._catch_up(far, known), name="catch-up")
@@ -207,15 +187,7 @@ class Projector:
             if not lane.targets:
                 await asyncio.sleep(_POLL)
             elif count < lane.batch:
-                await self._pace(_PACE - (time.monotonic() - begun))
-
-    async def _pace(self, seconds: float) -> None:
-        """Let facts gather, as long as nobody is in a hurry."""
-        if seconds <= 0 or self._waiters:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._hurry.wait()
+                await self._positions.pause(_PACE - (time.monotonic() - begun))
 
     async def _catch_up(self, targets: Sequence[Target], known: Standing) -> None:
         session = await Session.open(self._url, name="temps-catch-up", statement_timeout=STATEMENT_SECONDS)
@@ -224,7 +196,7 @@ class Projector:
             await lane.open(durable=False)
             while lane.targets:
                 await lane.step(_POLL)
-                self._marks.update(lane.marks)
+                self._positions.known(lane.marks)
                 for stopped in lane.stopped:
                     self._halted(stopped)
                 distance = sum(max(self.position(name) - lane.position(name), 0) for name in self._streams)
@@ -241,7 +213,6 @@ class Projector:
         metrics.BEHIND.set(self._behind)
         for stopped in lane.stopped:
             self._halted(stopped)
-        self._in_step = frozenset(target.key for target in lane.targets)
         if not self._behind:
             self._caught_up = True
         if not count:
@@ -249,49 +220,27 @@ class Projector:
         metrics.FACTS.inc(count)
         self._batch = min(self._batch * 2, BATCH)
         lane.batch = self._batch
-        self._marks.update(lane.marks)
         for (key, stream), mark in lane.marks.items():
             metrics.POSITION.labels(key, stream).set(mark.position)
         while lane.unknown:
             type_, number = lane.unknown.popitem()
             metrics.UNKNOWN.labels(type_).inc(number)
-        self._announce()
+        self._positions.known(lane.marks, [target.key for target in lane.targets])
 
-    def _know(self, known: Standing) -> None:
-        self._marks = dict(known.marks)
+    def _know(self, known: Standing, in_step: Sequence[Target]) -> None:
+        self._positions.forget()
+        self._positions.known(known.marks, [target.key for target in in_step])
         self._stopped = {}
         for model in self._models:
             metrics.STOPPED.labels(model.name).set(0)
             if (stopped := known.stopped.get(model.name)) is not None:
                 self._halted(stopped)
-            elif model.rebuilt and known.definitions.get(model.name) != model.definition:
+            elif outdated(known, model):
                 self._stopped[model.name] = "has tables of another version: rebuild it"
-        self._announce()
 
     def _halted(self, stopped: Stopped) -> None:
         self._stopped[stopped.key] = f"stopped before {stopped.stream} {stopped.sequence}: {stopped.error}"
         metrics.STOPPED.labels(stopped.key).set(1)
-
-    def _runnable(self, known: Standing) -> list[Target]:
-        return [
-            live(model)
-            for model in self._models
-            if model.name not in known.stopped
-            and not (model.rebuilt and known.definitions.get(model.name) != model.definition)
-        ]
-
-    def _by_distance(self, known: Standing, targets: Sequence[Target]) -> tuple[list[Target], list[Target]]:
-        def total(target: Target) -> int:
-            return sum(known.marks[target.key, stream].position for stream in self._streams)
-
-        front = max(map(total, targets), default=0)
-        near = [target for target in targets if front - total(target) <= _FAR]
-        far = [target for target in targets if front - total(target) > _FAR]
-        return near, far
-
-    def _announce(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
 
     def _set_state(self, state: str) -> None:
         if state != self.state or self._trouble is not None:
@@ -314,8 +263,7 @@ class Projector:
         try:
             session = await Session.open(self._url, name="temps-projector")
             try:
-                values = {"stream": error.stream, "diverged": error.detail}
-                await session.count(SQL["set_diverged"], values)
+                await write_divergence(session, error.stream, error.detail)
             finally:
                 await session.close()
         except AwayError as away:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from libs.common.bus import Bus
 from libs.common.postgres import Session
-from libs.common.projector.checkpoints import SQL, Mark, resume, standing
+from libs.common.projector.checkpoints import SQL, Mark, outdated, resume, standing
 from libs.common.projector.model import ReadModel
 
 
@@ -25,7 +25,7 @@ async def status(
         if (stopped := known.stopped.get(model.name)) is not None:
             line += f"  STOPPED before {stopped.stream} {stopped.sequence}: {stopped.error}"
             fine = False
-        elif model.rebuilt and known.definitions.get(model.name) != model.definition:
+        elif outdated(known, model):
             line += "  tables of another version: rebuild it"
             fine = False
         lines.append(line)

@@ -1,5 +1,6 @@
 """A Postgres that may be stopped and frozen: a test's own, so that nobody else waits for it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -46,20 +47,19 @@ class OwnPostgres:
         self.process.wait(20)
 
     def freeze(self) -> None:
-        for pid in self._tree():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        for pid in reversed(self._tree()):
-            os.kill(pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
-    def _tree(self) -> list[int]:
+    def _signal(self, what: signal.Signals) -> None:
+        """The whole tree, from the root on; processes come and go meanwhile."""
         assert self.process is not None
-        found = [self.process.pid]
-        for pid in found:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            found += [int(child) for child in children]
-        return found
+        tree = [self.process.pid]
+        for pid in tree:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                os.kill(pid, what)
+                tree += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.fixture
