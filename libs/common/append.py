@@ -114,7 +114,8 @@ async def append_to_set(bus: Bus, view: SetView, decide: Callable[[], Envelope],
     """Append to a set of aggregates (`mail.<set>.*`) under optimistic concurrency over the whole set.
 
     `decide` makes the fact from the view's present state, or refuses by raising; after a lost race the view is
-    brought up to date and it decides again. Returns once the view has applied the fact.
+    brought up to date and it decides again. Returns once the view has applied the fact, and raises
+    OutcomeUnknownError when it does not in time: the fact is stored, and a repeat would be another one.
     """
     for _ in range(tries):
         expected = Expected(view.position, view.subject)
@@ -125,7 +126,7 @@ async def append_to_set(bus: Bus, view: SetView, decide: Callable[[], Envelope],
                 raise UnavailableError(f"the view of {view.set_name} does not catch up") from None
             continue
         if not await view.wait_for(stored.sequence):
-            raise UnavailableError(f"the view of {view.set_name} does not catch up")
+            raise OutcomeUnknownError("It is stored, and not in force here yet: look before you repeat it.")
         return stored
     raise UnavailableError(f"too many others are changing {view.set_name} at the same time")
 

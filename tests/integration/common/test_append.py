@@ -184,3 +184,25 @@ def test_a_refusal_of_the_decision_reaches_the_caller_and_stores_nothing(clean_n
             await asyncio.gather(task, return_exceptions=True)
 
     run(main())
+
+
+class StandingView:
+    """A view of the keys that sees nothing of what is appended."""
+
+    set_name, subject, position = "key", "mail.key.*", 0
+
+    async def refresh(self) -> bool:
+        return False
+
+    async def wait_for(self, sequence: int) -> bool:
+        return self.position >= sequence
+
+
+def test_what_is_stored_and_not_seen_here_yet_is_not_said_to_be_undone(clean_nats: NatsAddress) -> None:
+    async def main() -> None:
+        async with wired_bus(clean_nats) as (bus, _):
+            with pytest.raises(OutcomeUnknownError):
+                await append_to_set(bus, StandingView(), lambda: key_created(1))
+            assert await messages(bus) == 1
+
+    run(main())
