@@ -21,6 +21,8 @@ _COMMIT_WITHIN = timedelta(seconds=120)
 """An accepted fact is in the log at most this long after its id was made."""
 _MISS_SECONDS = 5.0
 _HITS = 50_000
+_HIT_BYTES = 128 * 2**20
+"""What all hits together may weigh; an email may have thousands of links."""
 
 
 async def facts_of(
@@ -62,9 +64,9 @@ async def facts_of(
 class AcceptedLookup:
     """The fact that began an email, by id, remembered: hits in an LRU, misses for five seconds."""
 
-    def __init__(self, bus: Bus, *, hits: int = _HITS) -> None:
-        """`hits` bounds the memory: one entry is one fact."""
-        self._bus, self._limit = bus, hits
+    def __init__(self, bus: Bus, *, hits: int = _HITS, hit_bytes: int = _HIT_BYTES) -> None:
+        """`hits` (one entry is one fact) and `hit_bytes` (about) bound the memory; the newest hit always has room."""
+        self._bus, self._limit, self._most_bytes, self._bytes = bus, hits, hit_bytes, 0
         self._hits: OrderedDict[UUID, Envelope] = OrderedDict()
         self._misses: OrderedDict[UUID, float] = OrderedDict()
 
@@ -99,6 +101,17 @@ class AcceptedLookup:
         return None
 
     def _remember(self, email_id: UUID, envelope: Envelope) -> None:
+        if (known := self._hits.pop(email_id, None)) is not None:
+            self._bytes -= _weight(known)
         self._hits[email_id] = envelope
-        while len(self._hits) > self._limit:
-            self._hits.popitem(last=False)
+        self._bytes += _weight(envelope)
+        while len(self._hits) > self._limit or (self._bytes > self._most_bytes and len(self._hits) > 1):
+            _, oldest = self._hits.popitem(last=False)
+            self._bytes -= _weight(oldest)
+
+
+def _weight(envelope: Envelope) -> int:
+    """About the bytes of a fact in memory (measured: 4 KB, and 60 bytes with each string)."""
+    data = envelope.data
+    texts = [*data.get("links", ()), *data.get("metadata", {}).values()]
+    return 4_096 + 512 * len(data.get("recipients", ())) + sum(map(len, texts)) + 60 * len(texts)
