@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -25,6 +26,13 @@ class Settings(BaseModel):
     principal_key_file: Path
     public_url: str = "http://localhost:8080"
     brand: str = "Temps"
+
+
+def own_ports(settings: Settings) -> frozenset[int]:
+    """Ports of this machine that are our own servers: no relay is there, whatever a provider says."""
+    urls = [*settings.nats_url.split(","), settings.nats_monitor_url or "", settings.public_url]
+    ports = {urlsplit(url).port for url in urls} | {settings.http_port, settings.internal_port}
+    return frozenset(port for port in ports if port)
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)

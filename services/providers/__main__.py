@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from libs.common.bus import Bus, BusError
 from libs.common.consume import View
@@ -14,7 +13,7 @@ from libs.common.principal import read_key
 from libs.common.relay.outbound import OutboundPolicy
 from libs.common.secrets import SecretsError, read_key_ring
 from libs.common.serve import ASGIApp, Service, background, create_app, run
-from libs.common.settings import load
+from libs.common.settings import load, own_ports
 from services.providers.adapters.messages import compose
 from services.providers.adapters.relays import OpenRelays
 from services.providers.adapters.secrets import StoredSecrets
@@ -82,13 +81,6 @@ async def open_service(settings: ProvidersSettings) -> AsyncIterator[ASGIApp]:
             yield create_app(service)
     finally:
         await bus.close()
-
-
-def own_ports(settings: ProvidersSettings) -> frozenset[int]:
-    """Ports of this machine that are our own servers: no relay is there, whatever a provider says."""
-    urls = [*settings.nats_url.split(","), settings.nats_monitor_url or "", settings.public_url]
-    ports = {urlsplit(url).port for url in urls} | {settings.http_port, settings.internal_port}
-    return frozenset(port for port in ports if port)
 
 
 async def _keep_secrets(registry: Registry, secrets: StoredSecrets, checked: asyncio.Event) -> None:

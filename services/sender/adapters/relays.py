@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from libs.common.bus import Bus
 from libs.common.events.provider import ProviderState
+from libs.common.relay.outbound import OutboundPolicy
 from libs.common.relay.port import Relay, Trouble
 from libs.common.relay.smtp import SmtpSettings, open_smtp_relay
 from libs.common.secrets import KeyRing, SecretsError
@@ -24,6 +25,7 @@ class Relays:
 
     bus: Bus
     ring: KeyRing
+    policy: OutboundPolicy
 
     async def open(self, provider: ProviderState, connections: int) -> Relay | Trouble:
         """A relay of that many connections, or the configuration trouble that stands in the way."""
@@ -44,7 +46,8 @@ class Relays:
                 encryption=endpoint.encryption,
                 accept_invalid_certs=endpoint.accept_invalid_certs,
                 max_connections=connections,
-            )
+            ),
+            policy=self.policy,
         )
 
     async def _secret(self, provider: ProviderState) -> Mapping[str, str | None]:
