@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from libs.common import logs
 from libs.common.errors import TempsError, TooLargeError, UnauthorizedError, UnavailableError
@@ -56,6 +57,7 @@ def create_app(service: Service) -> ASGIApp:
         setattr(inner.state, name, value)
     for router in service.routers:
         inner.include_router(router)
+    inner.state.routes = [each for router in service.routers for each in router.routes if isinstance(each, Route)]
     inner.add_exception_handler(TempsError, _on_refusal)  # type: ignore[arg-type]  # narrower than Exception
     inner.add_exception_handler(RequestValidationError, _on_validation)  # type: ignore[arg-type]  # as above
     inner.add_exception_handler(Exception, _on_failure)
@@ -253,4 +255,15 @@ async def _on_validation(request: Request, error: RequestValidationError) -> Res
 async def _on_http(request: Request, error: HTTPException) -> Response:
     if isinstance(error.__cause__, TempsError):
         return _response(request, error.__cause__)
-    return _response(request, from_http(error.status_code, str(error.detail)), error.headers)
+    headers = {**(error.headers or {}), "Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return _response(request, from_http(error.status_code, str(error.detail)), headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of every route of this path (RFC 9110 section 15.5.6); the framework knows only its first one's."""
+    routes: list[Route] = request.app.state.routes
+    matching = (each for each in routes if each.path_regex.match(request.scope["path"]))
+    methods = {method for each in matching for method in each.methods or ()}
+    if "GET" in methods:
+        methods.add("HEAD")  # the gateway asks with GET and leaves the body away
+    return ", ".join(sorted(methods))

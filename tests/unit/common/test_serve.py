@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 from fastapi import Query, Response
+from pydantic import AfterValidator
 
 from libs.common.errors import STATUS, TITLES, ConflictError
 from libs.common.principal import Principal, sign
-from libs.common.serve import RequestModel, ResponseModel, Service, create_app, requires, router, set_position
+from libs.common.serve import RequestModel, ResponseModel, Service, Time, create_app, requires, router, set_position
 from tests.support.aio import run
 
 KEY = b"k" * 32
@@ -20,9 +21,16 @@ JSON = {"content-type": "application/json"}
 routes = router()
 
 
+def not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
 class ThingRequest(RequestModel):
-    name: str
+    name: Annotated[str, AfterValidator(not_blank)]
     on: bool = False
+    at: Time | None = None
     inner: dict[str, list[str]] | None = None
 
 
@@ -43,6 +51,11 @@ async def create_thing(
 @routes.get("/api/things/{id}")
 async def get_thing(id: UUID, page: Annotated[int, Query(ge=1)] = 1) -> Thing:
     return Thing(name=f"{id} {page}")
+
+
+@routes.delete("/api/things/{id}", status_code=204)
+async def delete_thing(id: UUID) -> None:
+    del id
 
 
 @routes.get("/api/conflict")
@@ -154,6 +167,34 @@ def test_a_bad_body_is_a_problem_that_names_the_field(body: bytes, field: str) -
 
 
 @pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{}", "is missing"),
+        (b'{"name":"a","surprise":1}', "is not a member of this request"),
+        (b'{"name":" "}', "must not be blank"),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_same_words_everywhere(body: bytes, message: str) -> None:
+    assert [error["message"] for error in call("POST", "/api/things", body, JSON).json["errors"]] == [message]
+
+
+@pytest.mark.parametrize("text", ["2030-01-31T12:00:00Z", "2030-01-31t12:00:00.123z", "2030-01-31T12:00:00-02:30"])
+def test_a_time_with_an_offset_is_taken(text: str) -> None:
+    assert call("POST", "/api/things", json.dumps({"name": "a", "at": text}).encode(), JSON).status == 201
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["2030-01-31T12:00:00", "2030-01-31", "2030-01-31T12:00:00 02:00", "1900000000", 1_900_000_000, "soon", ""],
+)
+def test_a_time_that_could_mean_two_things_is_refused_with_how_to_write_it(at: object) -> None:
+    answer = call("POST", "/api/things", json.dumps({"name": "a", "at": at}).encode(), JSON)
+    [error] = answer.json["errors"]
+    assert (answer.status, error["field"]) == (400, "at")
+    assert error["message"].startswith("must be a time in RFC 3339 with an offset")
+
+
+@pytest.mark.parametrize(
     ("path", "field"),
     [
         (f"/api/things/{ID}?page=0", "page"),
@@ -185,6 +226,11 @@ def test_the_routers_own_refusals_are_problems() -> None:
     assert call("GET", "/nowhere").json["error_code"] == "NOT_FOUND"
     answer = call("DELETE", "/api/things")
     assert (answer.status, answer.headers["allow"], answer.json["status"]) == (405, "POST", 405)
+
+
+def test_a_wrong_method_is_told_every_right_one_of_that_path() -> None:
+    answer = call("PATCH", f"/api/things/{ID}", b"{}", JSON)
+    assert (answer.status, answer.headers["allow"]) == (405, "DELETE, GET, HEAD")
 
 
 def test_a_refusal_carries_its_slug_suggestion_and_retry_after() -> None:
