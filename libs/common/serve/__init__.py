@@ -1,7 +1,8 @@
 """The fourth loop, serve: the HTTP application that every service is."""
 
 from libs.common.serve.app import create_app
-from libs.common.serve.models import FieldError, Page, Problem, RequestModel, ResponseModel
+from libs.common.serve.models import FieldError, Page, Problem, RequestModel, ResponseModel, Time
+from libs.common.serve.problems import finding
 from libs.common.serve.routing import (
     POSITION_HEADER,
     StrictRoute,
@@ -29,11 +30,13 @@ __all__ = [
     "Service",
     "Shortcut",
     "StrictRoute",
+    "Time",
     "background",
     "caller_of",
     "check_json",
     "check_query",
     "create_app",
+    "finding",
     "http_server",
     "missing",
     "parse_json",

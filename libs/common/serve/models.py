@@ -1,11 +1,27 @@
 """Shapes that every service's HTTP edge shares."""
 
+import re
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 Item = TypeVar("Item")
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _written(value: object) -> object:
+    """Pydantic would also take dates, bare numbers and times without an offset, and guess what they mean."""
+    if not (isinstance(value, str) and _RFC3339.fullmatch(value)):
+        raise ValueError(
+            "must be a time in RFC 3339 with an offset, for instance 2030-01-31T12:00:00Z (in a URL, write + as %2B)"
+        )
+    return value
+
+
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written)]
+"""A moment as callers write it (RFC 3339 section 5.6, with an offset)."""
 
 
 class RequestModel(BaseModel):

@@ -24,6 +24,10 @@ _HTTP_SLUGS: Mapping[int, str] = {
     503: "unavailable",
 }
 
+_WORDS: Mapping[str, str] = {"missing": "is missing", "extra_forbidden": "is not a member of this request"}
+_PREFIX = "Value error, "
+"""What pydantic puts before the text of a validator's ValueError."""
+
 
 def document(error: TempsError, *, path: str, request_id: str) -> dict[str, Any]:
     """The problem document of a refusal."""
@@ -57,8 +61,13 @@ def rendered(
 
 def from_validation(error: RequestValidationError) -> TempsError:
     """FastAPI's and pydantic's findings, each under the name of its field."""
-    found = [(field_path(item["loc"]), str(item["msg"])) for item in error.errors()]
+    found = [(field_path(item["loc"]), finding(item)) for item in error.errors()]
     return InvalidError(found or [("body", "is not valid")])
+
+
+def finding(item: Mapping[str, Any]) -> str:
+    """What one of pydantic's findings says to the caller: the same words at every service."""
+    return _WORDS.get(item["type"]) or str(item["msg"]).removeprefix(_PREFIX)
 
 
 def field_path(location: tuple[int | str, ...]) -> str:

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Annotated, Literal, get_args
 
 from fastapi import Query
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator
 
 from libs.common.errors import InvalidError
+from libs.common.serve import Time
 from services.analytics.handlers.counting import Slice
 
 LARGEST_ID = 2**63 - 1
@@ -20,12 +21,19 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _written(value: object) -> object:
+    # pydantic reads a bare number as seconds since 1970, which RFC 3339 does not know.
+    if isinstance(value, str) and ":" not in value:
+        raise ValueError("must be a time in RFC 3339 with an offset, for instance 2026-01-31T12:00:00Z")
+    return value
+
+
 Text = Annotated[str, AfterValidator(_without_nul), Query(min_length=1, max_length=LONGEST_TEXT)]
 Id = Annotated[int, Query(ge=1, le=LARGEST_ID)]
 PageNumber = Annotated[int, Query(ge=1, le=2**31 - 1, description="Counts from 1")]
 PageSize = Annotated[int, Query(ge=1, le=100)]
-Since = Annotated[AwareDatetime, Query(description="At this time or later; RFC 3339 with an offset")]
-Until = Annotated[AwareDatetime, Query(description="Before this time; RFC 3339 with an offset")]
+Since = Annotated[Time, Query(description="At this time or later; RFC 3339 with an offset")]
+Until = Annotated[Time, Query(description="Before this time; RFC 3339 with an offset")]
 Tag = Annotated[Text, Query(description="`x`, or `name:value`")]
 
 EventTypeParameter = Literal[

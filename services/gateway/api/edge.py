@@ -215,14 +215,14 @@ class Gateway:
 
     async def _page(self, request: _Request, receive: Receive, send: Send) -> None:
         path, method = request.path, request.scope["method"]
-        if path in _HEALTH:
-            await self.own(request.scope, receive, send)
-            return
         page = self.pages.get(path)
-        if page is None:
+        if page is None and path not in _HEALTH:
             raise NotFoundError("There is nothing at this address.")
         if method not in ("GET", "HEAD"):
             raise _no_route(NoRoute("GET, HEAD"), method, request)
+        if page is None:
+            await self.own(request.scope, receive, send)
+            return
         content = await page()
         await answer(send, content.status, [*content.headers, (b"x-request-id", request.id)], content.body)
 

@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from libs.common import apikey
 from libs.common.events.key import KeyState
 from libs.common.principal import Principal
-from libs.common.serve import Page, RequestModel, ResponseModel, requires, router, set_position
+from libs.common.serve import Page, RequestModel, ResponseModel, Time, requires, router, set_position
 from services.gateway.api.deps import TheDeps
 from services.gateway.handlers.keys import NewKey
 from services.gateway.handlers.keys import create_key as create
@@ -24,19 +24,13 @@ def _named(value: str) -> str:
     return value.strip()
 
 
-def _written(value: object) -> object:
-    if not (isinstance(value, str) and "T" in value.upper()):
-        raise ValueError("must be a time in RFC 3339 with an offset, for instance 2030-01-31T12:00:00Z")
-    return value
-
-
 class CreateApiKey(RequestModel):
     """Give either `scopes` or `role`."""
 
     name: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_named)]
     role: str | None = None
     scopes: Annotated[list[str] | None, Field(max_length=100)] = None
-    expires_at: Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written)] | None = None
+    expires_at: Time | None = None
 
 
 class ApiKey(ResponseModel):

@@ -10,7 +10,7 @@ from libs.common.errors import InvalidError
 from libs.common.events.email import Party, Recipient, RecipientKind
 from libs.common.events.email import Tag as EmailTag
 from libs.common.mime import check_body, check_header_name, check_header_value, parse_address
-from libs.common.serve import RequestModel, parse_json
+from libs.common.serve import RequestModel, finding, parse_json
 from services.sender.handlers.accept_email import AcceptEmail
 
 MAX_RECIPIENTS = 50
@@ -112,12 +112,10 @@ def read_send_body(raw: bytes) -> AcceptEmail:
 
 def _problem(item: Any) -> tuple[str, str]:
     path = [str(part) for part in item["loc"] if part not in _BRANCHES]
-    kind, field = item["type"], ".".join(path) or "body"
-    if kind == "extra_forbidden":
-        return field, "is not available yet" if field in NOT_YET else "is not a member of this request"
-    if kind == "missing":
-        return field, "is missing"
-    return field, str(item["msg"])
+    field = ".".join(path) or "body"
+    if item["type"] == "extra_forbidden" and field in NOT_YET:
+        return field, "is not available yet"
+    return field, finding(item)
 
 
 def _command(body: SendEmail) -> AcceptEmail:

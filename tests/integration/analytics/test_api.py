@@ -315,6 +315,8 @@ async def test_what_is_not_built_is_not_found(day: Answering, path: str) -> None
         ("/api/emails?to_address=%00", "to_address"),
         ("/api/emails?since=2026-03-01T08:20:00", "since"),
         ("/api/emails?until=yesterday", "until"),
+        ("/api/emails?since=1700000000", "since"),
+        ("/api/emails?since=2026-03-01T08:20:00+02:00", "since"),  # a plus that is not %2B is a space
         ("/api/emails?since=2026-03-02T00:00:00Z&until=2026-03-01T00:00:00Z", "until"),
         ("/api/emails?colour=red", "colour"),
         ("/api/emails?page=1&page=2", "page"),

@@ -65,6 +65,7 @@ CASES: list[tuple[str, str, Any, dict[str, str], int, str, str | None]] = [
     ("PUT", "/api/emails", {}, {}, 405, "METHOD_NOT_ALLOWED", None),
     ("POST", "/api/me", {}, {}, 405, "METHOD_NOT_ALLOWED", None),
     ("POST", "/docs", {}, {}, 405, "METHOD_NOT_ALLOWED", None),
+    ("POST", "/healthz", {}, {}, 405, "METHOD_NOT_ALLOWED", None),
     ("GET", "/api/api-keys/1/2/3", None, {}, 404, "NOT_FOUND", None),
     ("GET", "/api/nothing", None, {}, 404, "NOT_FOUND", None),
     ("GET", "/api/../metrics", None, {}, 404, "NOT_FOUND", None),
