@@ -88,9 +88,7 @@ class Database:
         """Give up every connection."""
         await self._pool.close(timeout=2.0)
 
-    async def fetch(
-        self, statement: str, parameters: Parameters = None, *, timeout: float | None = None
-    ) -> list[Row]:
+    async def fetch(self, statement: str, parameters: Parameters = None, *, timeout: float | None = None) -> list[Row]:
         """All rows, as dictionaries; `timeout` only ever shortens the pool's own."""
         async with self._connection(timeout) as transaction:
             return await transaction.fetch(statement, parameters)

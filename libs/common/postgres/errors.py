@@ -38,10 +38,6 @@ def translated(error: psycopg.Error) -> PostgresError:
         # Without a code it never came from the server: a lost or unusable connection, or our own value.
         lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         return AwayError(text) if lost else StatementError(text, None)
-    if (
-        state[:2] in _TRANSIENT_CLASSES
-        or state in _TRANSIENT
-        or isinstance(error, errors.InFailedSqlTransaction)
-    ):
+    if state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT or isinstance(error, errors.InFailedSqlTransaction):
         return AwayError(f"{text} ({state})")
     return StatementError(f"{text} ({state})", state)

@@ -25,9 +25,7 @@ _GRACE = 1.0
 """A slow statement is ended by the server's own statement_timeout; only a silent server is cut off by us."""
 
 
-def connect_arguments(
-    name: str, *, statement_timeout: float, search_path: Sequence[str] = ()
-) -> dict[str, Any]:
+def connect_arguments(name: str, *, statement_timeout: float, search_path: Sequence[str] = ()) -> dict[str, Any]:
     """Connection parameters for `psycopg.connect`: short patience both ways, UTC, no surprises in plans.
 
     The tcp settings after `-c` are the server's: it lets go of our locks when we vanish without a word.
@@ -148,9 +146,10 @@ class Session:
                 await cursor.close()
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
+    async def transaction(self, *, begun: bool = False) -> AsyncIterator[None]:
         """Commit at the end, roll back on any error. AwayError out of the commit: its outcome is unknown."""
-        await self.run("BEGIN")
+        if not begun:
+            await self.run("BEGIN")
         try:
             yield
         except BaseException:
@@ -160,6 +159,20 @@ class Session:
                     await self.run("ROLLBACK")
             raise
         await self.run("COMMIT")
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def several(
+        cls, count: int, url: str, *, name: str, statement_timeout: float = 10.0
+    ) -> AsyncIterator[list["Session"]]:
+        """That many sessions, closed at the end."""
+        async with contextlib.AsyncExitStack() as stack:
+            sessions = []
+            for _ in range(count):
+                session = await cls.open(url, name=name, statement_timeout=statement_timeout)
+                stack.push_async_callback(session.close)
+                sessions.append(session)
+            yield sessions
 
     async def close(self) -> None:
         """Let go of the connection, also of one that does not answer."""

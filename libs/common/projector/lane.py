@@ -40,19 +40,27 @@ class _Work:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Facts, folded: `error` when they could not be."""
+    """Facts, folded: `error` when they could not be. `staged`: the rows are in an open transaction already."""
 
     facts: Facts
     work: list[_Work]
     error: Exception | None = None
+    staged: bool = False
 
 
 class Lane:
     """Moves its targets forward, step by step. One task at a time; a lane that raised is of no more use."""
 
-    def __init__(self, bus: Bus, session: Session, targets: Sequence[Target], marks: Marks, *, batch: int) -> None:
-        """`marks` must have one entry for each target and stream; `batch` is in facts of each stream."""
-        self.session = session
+    def __init__(
+        self, bus: Bus, sessions: Sequence[Session], targets: Sequence[Target], marks: Marks, *, batch: int
+    ) -> None:
+        """`marks` must have one entry for each target and stream; `batch` is in facts of each stream.
+
+        With two sessions the rows of the next batch go to the server while it applies the last one.
+        """
+        self.session = sessions[0]
+        """The one that is free between two steps, for the caller's own statements."""
+        self._other = sessions[1] if len(sessions) > 1 else None
         self.targets = list(targets)
         self.keys = frozenset(target.key for target in targets)
         self.marks = {place: mark for place, mark in marks.items() if place[0] in self.keys}
@@ -65,6 +73,8 @@ class Lane:
         self._foreseen = dict(self.marks)
         """Where the targets will be when everything that was taken from the reader has been applied."""
         self._ahead: asyncio.Task[_Batch] | None = None
+        self._working = asyncio.Event()
+        """Postgres has something to do that takes a while: the time to fold ahead."""
         self._held: Facts = {}
         """What `_ahead` has taken; empty as long as it waits."""
 
@@ -83,17 +93,18 @@ class Lane:
         `durable`: a commit waits for the disk. Needed for the copy of the log; what can be folded again may lose its
         last commits with the machine, since rows and checkpoint are lost together (RELIABILITY 2.2).
         """
-        await self.session.run(f"SET synchronous_commit TO {'on' if durable else 'off'}")
-        for target in self.targets:
-            await self.session.run(f"SET search_path TO {target.schema}; {target.model.statements['stage']}")
-        await self.session.run("RESET search_path")
+        for session in filter(None, (self.session, self._other)):
+            await session.run(f"SET synchronous_commit TO {'on' if durable else 'off'}")
+            for target in self.targets:
+                await session.run(f"SET search_path TO {target.schema}; {target.model.statements['stage']}")
+            await session.run("RESET search_path")
         also: dict[str, list[Mark]] = {stream: [] for stream in self.streams}
         for (_, stream), mark in self.marks.items():
             also[stream].append(mark)
         await self._reader.start(also)
 
     async def close(self) -> None:
-        """Stop reading; the session stays the caller's."""
+        """Stop reading; the sessions stay the caller's, to be closed."""
         if self._ahead is not None:
             await end(self._ahead)
         await self._reader.close()
@@ -101,15 +112,18 @@ class Lane:
     async def step(self, wait: float, *, limit: Mapping[str, int] | None = None) -> int:
         """Take what is there (waiting up to `wait` seconds), apply it in one transaction; how many facts that were.
 
-        While Postgres works on it the next batch is folded, if it is a full one: a small one may still grow.
+        While Postgres works on it the next batch is made ready, if it is a full one: a small one may still grow.
         """
         batch = await self._next_batch(wait, limit)
         count = _size(batch.facts)
         if not count:
             return 0
-        self._ahead = asyncio.create_task(self._fold_ahead(limit), name="fold-ahead")
+        if batch.staged and self._other is not None:
+            self.session, self._other = self._other, self.session
+        self._working.clear()
+        self._ahead = asyncio.create_task(self._make_ready(limit), name="make-ready")
         try:
-            await self._commit([item for item in batch.work if item.target in self.targets], batch.error)
+            await self._commit(batch)
         except _TRANSIENT:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a fold or a statement raises is found by bisecting
@@ -125,6 +139,8 @@ class Lane:
         """
         held = await self._taken_ahead()
         gathered: Facts = {} if held is None else dict(held.facts)
+        if held is not None and held.staged and self._other is not None:
+            await self._other.run("ROLLBACK")
         missing = sum(max(end - self.position(stream), 0) for stream, end in limit.items())
         deadline = asyncio.get_running_loop().time() + wait
         while _size(gathered) < missing:
@@ -134,7 +150,7 @@ class Lane:
             for stream, facts in (await self._reader.take(self.batch, left, limit)).items():
                 gathered.setdefault(stream, []).extend(facts)
         if gathered:
-            await self._write([self._work(target, gathered, self.marks) for target in self.targets])
+            await self._write([self._work(target, gathered, self.marks) for target in self.targets], staged=False)
         return True
 
     async def _next_batch(self, wait: float, limit: Mapping[str, int] | None) -> _Batch:
@@ -142,10 +158,23 @@ class Lane:
             return held
         return await self._fold(await self._reader.take(self.batch, wait, limit))
 
-    async def _fold_ahead(self, limit: Mapping[str, int] | None) -> _Batch:
+    async def _make_ready(self, limit: Mapping[str, int] | None) -> _Batch:
+        await self._working.wait()
         await self._reader.full(self.batch)
         self._held = await self._reader.take(self.batch, 0.0, limit)
-        return await self._fold(self._held)
+        batch = await self._fold(self._held)
+        if self._other is None or batch.error is not None:
+            return batch
+        try:
+            await self._other.run("BEGIN")
+            for item in batch.work:
+                await self._stage(self._other, item)
+        except AwayError as error:
+            return replace(batch, error=error)
+        except Exception as error:  # noqa: BLE001 - a row that cannot be sent: its fact is found by bisecting
+            await self._other.run("ROLLBACK")
+            return replace(batch, error=error)
+        return replace(batch, staged=True)
 
     async def _taken_ahead(self) -> _Batch | None:
         task, self._ahead = self._ahead, None
@@ -172,27 +201,35 @@ class Lane:
                 self._foreseen[key, stream] = self._mark(facts[stream][-1])
         return _Batch(facts, work, failed)
 
-    async def _commit(self, work: Sequence[_Work], error: Exception | None = None) -> None:
-        if error is not None:
-            raise error
+    async def _commit(self, batch: _Batch) -> None:
+        if batch.error is not None:
+            raise batch.error
+        work = [item for item in batch.work if item.target in self.targets]
         if not any(item.moves for item in work):
+            if batch.staged:
+                await self.session.run("ROLLBACK")
             return
-        async with self.session.transaction():
-            await self._write(work)
+        async with self.session.transaction(begun=batch.staged):
+            await self._write(work, staged=batch.staged)
         for item in work:
             for step in item.moves:
                 self.marks[step.key, step.stream] = step.mark
 
-    async def _write(self, work: Sequence[_Work]) -> None:
+    async def _write(self, work: Sequence[_Work], *, staged: bool) -> None:
         await move(self.session, [step for item in work for step in item.moves])
         for item in work:
-            model, rows = item.target.model, item.rows
-            if not any(rows.values()):
+            if not any(item.rows.values()):
                 continue
-            for stage, records in rows.items():
-                if records:
-                    await self.session.copy(stage, model.stages[stage], records)
-            await self.session.run(f"SET LOCAL search_path TO {item.target.schema}; {model.statements['apply']}")
+            if not staged:
+                await self._stage(self.session, item)
+            self._working.set()
+            apply = item.target.model.statements["apply"]
+            await self.session.run(f"SET LOCAL search_path TO {item.target.schema}; {apply}")
+
+    async def _stage(self, session: Session, item: _Work) -> None:
+        for stage, rows in item.rows.items():
+            if rows:
+                await session.copy(stage, item.target.model.stages[stage], rows)
 
     def _work(self, target: Target, facts: Facts, marks: Marks) -> _Work:
         moves: list[Move] = []
@@ -228,7 +265,7 @@ class Lane:
         if not facts:
             return None
         try:
-            await self._commit([self._work(target, {stream: facts}, self.marks)])
+            await self._commit(_Batch({stream: facts}, [self._work(target, {stream: facts}, self.marks)]))
         except _TRANSIENT:
             raise
         except Exception as error:  # noqa: BLE001 - told to the operator with the fact that it is about

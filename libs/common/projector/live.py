@@ -114,18 +114,17 @@ class Projector:
     async def _project(self) -> None:
         if not self._prepared:
             await self._prepare()
-        session = await Session.open(self._url, name="temps-projector", statement_timeout=STATEMENT_SECONDS)
+        name = "temps-projector"
         try:
-            await self._stand_by(session)
-            if not self._retried:
-                await resume(session)
-                self._retried = True
-            await self._lead(session)
+            async with Session.several(2, self._url, name=name, statement_timeout=STATEMENT_SECONDS) as sessions:
+                await self._stand_by(sessions[0])
+                if not self._retried:
+                    await resume(sessions[0])
+                    self._retried = True
+                await self._lead(sessions)
         except StatementError:
             self._prepared = False  # somebody dropped what was there: it is made again
             raise
-        finally:
-            await session.close()
 
     async def _prepare(self) -> None:
         session = await Session.open(self._owner_url, name="temps-prepare")
@@ -145,20 +144,20 @@ class Projector:
             if self._positions.waited_for:
                 await asyncio.sleep(_POLL / 20)
 
-    async def _lead(self, session: Session) -> None:
-        known = await standing(session)
+    async def _lead(self, sessions: Sequence[Session]) -> None:
+        known = await standing(sessions[0])
         near, far = by_distance(known, runnable(known, self._models), _FAR)
         self._know(known, near)
-        lane = Lane(self._bus, session, near, known.marks, batch=self._batch)
+        lane = Lane(self._bus, sessions, near, known.marks, batch=self._batch)
         catching_up: asyncio.Task[None] | None = None
         try:
             await lane.open(durable=True)
-            await write_divergence(session, None)
+            await write_divergence(lane.session, None)
             metrics.DIVERGED.set(0)
             self._set_state("active")
             if far:
                 catching_up = asyncio.create_task(self._catch_up(far, known), name="catch-up")
-            await self._follow(session, lane, known.generation, catching_up)
+            await self._follow(lane, known.generation, catching_up)
         except AwayError:
             # Perhaps it was the size: a batch that takes longer than a statement may would come again for ever.
             self._batch = max(self._batch // 2, 1)
@@ -168,9 +167,7 @@ class Projector:
             if catching_up is not None:
                 await end(catching_up)
 
-    async def _follow(
-        self, session: Session, lane: Lane, generation: int, catching_up: asyncio.Task[None] | None
-    ) -> None:
+    async def _follow(self, lane: Lane, generation: int, catching_up: asyncio.Task[None] | None) -> None:
         polled = time.monotonic()
         while True:
             begun = time.monotonic()
@@ -179,7 +176,7 @@ class Projector:
             now = time.monotonic()
             if now - polled >= _POLL:
                 polled = now
-                if (await session.rows(SQL["generation"]))[0][0] != generation:
+                if (await lane.session.rows(SQL["generation"]))[0][0] != generation:
                     raise _ReloadError("an operator changed them")
             if catching_up is not None and catching_up.done():
                 catching_up.result()
@@ -191,7 +188,7 @@ class Projector:
 
     async def _catch_up(self, targets: Sequence[Target], known: Standing) -> None:
         session = await Session.open(self._url, name="temps-catch-up", statement_timeout=STATEMENT_SECONDS)
-        lane = Lane(self._bus, session, targets, known.marks, batch=self._batch)
+        lane = Lane(self._bus, [session], targets, known.marks, batch=self._batch)
         try:
             await lane.open(durable=False)
             while lane.targets:

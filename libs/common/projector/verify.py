@@ -10,7 +10,7 @@ from libs.common.events import decode, timestamp
 from libs.common.postgres import Session
 from libs.common.projector.checkpoints import Mark, standing
 from libs.common.projector.model import ReadModel
-from libs.common.projector.rebuild import Report
+from libs.common.projector.rebuilding import Report
 from libs.common.streams import LOG
 
 _CHUNK = 2000

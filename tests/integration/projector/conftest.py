@@ -62,6 +62,13 @@ class OwnPostgres:
                 tree += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few hundred facts are a backlog, which is read, folded and staged ahead."""
+    monkeypatch.setattr("libs.common.projector.live.BATCH", 100)
+    monkeypatch.setattr("libs.common.projector.rebuilding._BATCH", 250)
+
+
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[OwnPostgres]:
     folder = tmp_path / "own"

@@ -61,16 +61,34 @@ async def test_it_resumes_after_losing_postgres_before_and_after_any_operation(
         published = 0
         for after in (False, True):
             for moment in range(1, 14):
-                trip = _trip(monkeypatch, moment, after=after)
+                with monkeypatch.context() as patched:
+                    trip = _trip(patched, moment, after=after)
+                    async with projecting(bus, database) as projector:
+                        await publish(clean_nats.url, numbered(1, start=published))
+                        await reached(projector, bus)
+                        trip.armed = True
+                        await publish(clean_nats.url, numbered(5, start=published + 1))
+                        published += 6
+                        await trip.done.wait()
+                        await reached(projector, bus)
+        await assert_each_fact_once(database, bus)
+
+
+@pytest.mark.slow
+async def test_it_resumes_after_losing_postgres_anywhere_in_a_backlog(
+    clean_nats: NatsAddress, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with log_at(clean_nats.url) as bus:
+        published = 0
+        for moment in range(5, 75, 4):
+            await publish(clean_nats.url, numbered(600, start=published))
+            published += 600
+            with monkeypatch.context() as patched:
+                trip = _trip(patched, moment, after=moment % 8 == 5)
+                trip.armed = True
                 async with projecting(bus, database) as projector:
-                    await publish(clean_nats.url, numbered(1, start=published))
-                    await reached(projector, bus)
-                    trip.armed = True
-                    await publish(clean_nats.url, numbered(5, start=published + 1))
-                    published += 6
                     await trip.done.wait()
                     await reached(projector, bus)
-                monkeypatch.undo()
         await assert_each_fact_once(database, bus)
 
 
@@ -133,7 +151,7 @@ async def _prepared(database: Database) -> None:
 async def _lane(bus: Bus, database: Database) -> Lane:
     session = await Session.open(database.url, name="test")
     known = await standing(session)
-    lane = Lane(bus, session, [live(model) for model in MODELS], known.marks, batch=100)
+    lane = Lane(bus, [session], [live(model) for model in MODELS], known.marks, batch=100)
     await lane.open(durable=True)
     return lane
 

@@ -9,7 +9,7 @@ from libs.common.postgres import AwayError, Session
 from libs.common.projector.checkpoints import SQL, FencedError, lock, standing
 from libs.common.projector.lane import Lane
 from libs.common.projector.model import ReadModel
-from libs.common.projector.rebuild import Beside, NotYetError, Report, positions, reach
+from libs.common.projector.rebuilding import Beside, NotYetError, Report, positions, reach
 from libs.common.streams import LOG
 
 log = logging.getLogger(__name__)
@@ -71,9 +71,8 @@ async def differences(session: Session, left: str, right: str) -> list[str]:
 
 
 async def _compare(work: Beside, session: Session, owner_url: str, report: Report) -> dict[str, list[str]]:
-    lane = await work.lane(session)
     names = [model.name for model in work.models]
-    try:
+    async with work.lane(session) as lane:
         while lane.targets:
             known = await standing(session)
             marks = {place: mark for place, mark in known.marks.items() if place[0] in names}
@@ -89,8 +88,6 @@ async def _compare(work: Beside, session: Session, owner_url: str, report: Repor
             return await _at_the_same_cut(work, lane, owner_url, reader)
         finally:
             await reader.close()
-    finally:
-        await lane.close()
 
 
 async def _at_the_same_cut(work: Beside, lane: Lane, owner_url: str, reader: Session) -> dict[str, list[str]]:

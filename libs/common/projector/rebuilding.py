@@ -8,7 +8,8 @@ schemas. The old tables are dropped a little later: a cursor that is open on the
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from libs.common.bus import Bus, BusError
@@ -95,16 +96,18 @@ class Beside:
             raise
         return session
 
-    async def lane(self, session: Session) -> Lane:
-        """From the committed checkpoints on. Raises LogDivergedError, BusError, AwayError."""
+    @asynccontextmanager
+    async def lane(self, session: Session) -> AsyncIterator[Lane]:
+        """From the committed checkpoints on, with sessions of its own. Raises LogDivergedError, BusError, AwayError."""
         known = await standing(session)
-        lane = Lane(self._bus, session, self.targets, known.marks, batch=_BATCH)
-        try:
-            await lane.open(durable=False)
-        except BaseException:
-            await lane.close()
-            raise
-        return lane
+        name = "temps-rebuild"
+        async with Session.several(2, self._url, name=name, statement_timeout=_STATEMENT_SECONDS) as sessions:
+            lane = Lane(self._bus, sessions, self.targets, known.marks, batch=_BATCH)
+            try:
+                await lane.open(durable=False)
+                yield lane
+            finally:
+                await lane.close()
 
     def halted(self, lane: Lane) -> None:
         """Take note of the targets that the lane had to leave behind."""
@@ -173,26 +176,25 @@ async def _fill_and_swap(work: Beside, session: Session, outcome: Outcome, repor
     """True when done; False when the live models must be met again from the committed checkpoints."""
     if outcome.rebuilt:
         return True  # swapped, and the connection was lost while dropping the old tables
-    lane = await work.lane(session)
     try:
-        while lane.targets:
-            await lane.step(_WAIT)
-            work.halted(lane)
-            done = sum(lane.position(name) for name in lane.streams)
-            report(done, done + lane.behind)
-            if lane.behind < _NEAR:
-                await _analyze(session, work.targets)
-                await _swap(session, lane, outcome)
-                return True
+        async with work.lane(session) as lane:
+            while lane.targets:
+                await lane.step(_WAIT)
+                work.halted(lane)
+                done = sum(lane.position(name) for name in lane.streams)
+                report(done, done + lane.behind)
+                if lane.behind < _NEAR:
+                    await _analyze(lane.session, work.targets)
+                    await _swap(lane, outcome)
+                    return True
     except NotYetError as error:
         log.info("the swap has to wait: %s", error)
         return False
-    finally:
-        await lane.close()
     return True
 
 
-async def _swap(session: Session, lane: Lane, outcome: Outcome) -> None:
+async def _swap(lane: Lane, outcome: Outcome) -> None:
+    session = lane.session
     names = [target.model.name for target in lane.targets]
     async with session.transaction():
         await session.run("SET LOCAL lock_timeout TO '10s'; SET LOCAL synchronous_commit TO on")
