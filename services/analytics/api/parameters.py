@@ -21,13 +21,6 @@ def _without_nul(text: str) -> str:
     return text
 
 
-def _written(value: object) -> object:
-    # pydantic reads a bare number as seconds since 1970, which RFC 3339 does not know.
-    if isinstance(value, str) and ":" not in value:
-        raise ValueError("must be a time in RFC 3339 with an offset, for instance 2026-01-31T12:00:00Z")
-    return value
-
-
 Text = Annotated[str, AfterValidator(_without_nul), Query(min_length=1, max_length=LONGEST_TEXT)]
 Id = Annotated[int, Query(ge=1, le=LARGEST_ID)]
 PageNumber = Annotated[int, Query(ge=1, le=2**31 - 1, description="Counts from 1")]
