@@ -33,10 +33,10 @@ status: $(READY) ## what runs, what is held, what waits
 	@exec $(BIN)/python -m deploy.local status
 
 stop: $(READY) ## hold one part down: make stop SERVICE=postgres
-	@exec $(BIN)/python -m deploy.local stop $(SERVICE)
+	@exec $(BIN)/python -m deploy.local stop $(or $(SERVICE),$(error say which: make stop SERVICE=postgres))
 
 start: $(READY) ## let a held part run again: make start SERVICE=postgres
-	@exec $(BIN)/python -m deploy.local start $(SERVICE)
+	@exec $(BIN)/python -m deploy.local start $(or $(SERVICE),$(error say which: make start SERVICE=postgres))
 
 logs: $(READY) ## follow the logs, of all or of one: make logs SERVICE=sender
 	@exec $(BIN)/python -m deploy.local logs $(SERVICE)
@@ -47,7 +47,7 @@ reset: $(READY) ## forget every email, key and setting of TEMPS_HOME (asks first
 demo: $(READY) ## 200 tracked emails through the running system, with what came of them
 	@exec $(BIN)/python -m deploy.local.demo
 
-rebuild: $(READY) ## read models anew from the facts: make rebuild NAME=stats (or all)
+rebuild: $(READY) ## read models anew from the facts: make rebuild NAME=emails (or all)
 	@exec $(BIN)/python -m deploy.local run analytics rebuild $(or $(NAME),$(error say which: make rebuild NAME=all))
 
 verify-log: $(READY) ## compare the log with its copy in Postgres

@@ -32,6 +32,9 @@ def main() -> int:
     except LocalError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `make status | head -1`: nobody reads on, also not what the interpreter would flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:  # before the supervisor listens for it, or in `logs`
         return 130
 

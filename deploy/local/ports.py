@@ -44,8 +44,9 @@ def settle(file: Path, names: Iterable[str], fixed: Iterable[str], gateway_port:
     """
     kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     if not is_free(gateway_port):
+        low = ", or this user may not use it (it is below 1024)" if gateway_port < 1024 else ""
         raise LocalError(
-            f"port {gateway_port} is taken: end what listens there, or take another: TEMPS_PORT=8081 make up"
+            f"port {gateway_port} is taken{low}: end what listens there, or take another: TEMPS_PORT=8081 make up"
         )
     settled = {"gateway": gateway_port}
     for name in names:

@@ -72,8 +72,9 @@ class Supervisor:
     async def release(self, name: str) -> list[str]:
         """Starts a held part; the answer names it when it does not serve within fifteen seconds."""
         child = self._child(name)
-        self.say(f"{name} is started")
-        child.start()
+        if child.pid is None:
+            self.say(f"{name} is started")
+            child.start()
         return await self.ready([name], 15)
 
     async def stop_all(self) -> None:

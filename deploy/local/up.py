@@ -13,7 +13,7 @@ from deploy.local import control, credentials, nats, ports, stack
 from deploy.local.child import ROOT
 from deploy.local.errors import LocalError
 from deploy.local.first_steps import ensure_local_inbox, summary
-from deploy.local.home import Home, Lock, open_home
+from deploy.local.home import Home, Lock, open_home, running_pid
 from deploy.local.stack import Plan
 from deploy.local.supervisor import Supervisor, end_orphans
 
@@ -62,6 +62,8 @@ def run_command(home: Home, environment: Mapping[str, str], part: str, arguments
     url = home.gateway_url()
     if url is None or not (home / "ports.json").exists():
         raise LocalError(f"nothing was ever started here (TEMPS_HOME={home.path}): make up")
+    if running_pid(home) is None:
+        raise LocalError(f"nothing runs here (TEMPS_HOME={home.path}): make up, in another terminal")
     if part not in stack.SERVICES:
         raise LocalError(f"{part!r} is no service; the services: {', '.join(stack.SERVICES)}")
     settled = {**json.loads((home / "ports.json").read_text()), "gateway": int(url.rpartition(":")[2])}

@@ -259,6 +259,22 @@ def test_status_shows_what_a_part_waits_for(tmp_path: Path) -> None:
         assert "ready" in stack.ask("status").stdout
 
 
+def test_a_status_that_nobody_reads_to_its_end_is_no_error(tmp_path: Path) -> None:
+    with running(tmp_path, a("one")) as stack:
+        stack.read_until("up")
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            command = [sys.executable, "-u", "-m", "deploy.local", "status"]
+            environment = {**os.environ, "TEMPS_HOME": str(tmp_path)}
+            done = subprocess.run(
+                command, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=30
+            )
+        finally:
+            os.close(writing)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_without_a_running_stack_every_command_says_so(tmp_path: Path) -> None:
     stack = Running(subprocess.Popen(["true"], text=True), tmp_path)
     stack.process.wait()

@@ -51,6 +51,14 @@ def test_what_cannot_be_done_is_said_in_a_line(
     assert "Traceback" not in refused.stderr
 
 
+def test_a_services_command_does_not_wait_for_a_stack_that_is_stopped(tmp_path: Path) -> None:
+    (tmp_path / "gateway-url").write_text("http://127.0.0.1:1\n")
+    (tmp_path / "ports.json").write_text("{}")
+    refused = command(tmp_path, "run", "analytics", "verify-log")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"nothing runs here (TEMPS_HOME={tmp_path}): make up, in another terminal\n"
+
+
 def test_the_demo_says_that_nothing_runs(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "deploy.local.demo"],

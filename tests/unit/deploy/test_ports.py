@@ -54,6 +54,14 @@ def test_a_taken_gateway_port_is_refused_with_what_to_do(tmp_path: Path) -> None
     assert not (tmp_path / "ports.json").exists()
 
 
+def test_a_port_that_only_root_may_use_is_not_called_taken_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.local.ports.is_free", lambda port: port != 80)
+    with pytest.raises(LocalError, match=r"port 80 is taken, or this user may not use it .*TEMPS_PORT="):
+        settle(tmp_path / "ports.json", ["nats"], [], 80)
+
+
 def test_a_taken_inbox_port_is_refused_and_not_changed(tmp_path: Path) -> None:
     file = tmp_path / "ports.json"
     first = settle(file, NAMES, FIXED, free_port())
