@@ -78,7 +78,7 @@ fmt: $(READY) ## format, and mend what a linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --quiet .
 
-check: $(READY) ## format, lint, types, imports, addresses, unit and contract tests: under half a minute
+check: $(READY) ## format, lint, types, imports, addresses, unit and contract tests: under a minute
 	@$(MAKE) $(TOGETHER) check-tests check-types check-imports check-format check-lint check-addresses
 
 check-format: $(READY)
