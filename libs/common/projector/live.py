@@ -152,9 +152,8 @@ class Projector:
         catching_up: asyncio.Task[None] | None = None
         try:
             await lane.open(durable=True)
-            await write_divergence(lane.session, None)
-            metrics.DIVERGED.set(0)
-            self._set_state("active")
+            if self.state != "log_diverged":
+                self._set_state("active")
             if far:
                 catching_up = asyncio.create_task(self._catch_up(far, known), name="catch-up")
             await self._follow(lane, known.generation, catching_up)
@@ -171,8 +170,13 @@ class Projector:
         polled = time.monotonic()
         while True:
             begun = time.monotonic()
-            count = await lane.step(_POLL if lane.targets else 0.0)
+            count = await lane.step(_POLL if lane.targets and self.state == "active" else 0.0)
             self._progress(lane, count)
+            if self.state != "active" and (count or not lane.behind):
+                # Before a hole the checkpoint is right: only what comes behind it shows that the log is whole again.
+                await write_divergence(lane.session, None)
+                metrics.DIVERGED.set(0)
+                self._set_state("active")
             now = time.monotonic()
             if now - polled >= _POLL:
                 polled = now

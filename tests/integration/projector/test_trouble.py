@@ -162,12 +162,37 @@ async def test_another_fact_at_the_checkpoint_stops_everything(clean_nats: NatsA
         await _assert_diverges(bus, database, f"projected was {other}", 20)
 
 
-async def test_a_hole_in_the_log_stops_everything_before_it(clean_nats: NatsAddress, database: Database) -> None:
+async def test_a_hole_in_the_log_stops_everything_before_it(
+    clean_nats: NatsAddress, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libs.common.projector.live._DIVERGED_PAUSE", 0.1)
     async with log_at(clean_nats.url) as bus:
         await publish(clean_nats.url, numbered(40))
         for sequence in (31, 32):
             await bus.api(f"STREAM.MSG.DELETE.{EVENTS}", {"seq": sequence})
         await _assert_diverges(bus, database, "facts 31 to 32 are missing", 30)
+        async with projecting(bus, database) as projector:  # and it stays so, however often it looks again
+            await until(lambda: projector.state == "log_diverged")
+            for _ in range(50):
+                assert (projector.state, len(projector.waiting_for())) == ("log_diverged", 1)
+                await asyncio.sleep(0.01)
+
+
+async def test_it_goes_on_when_the_log_is_whole_again(
+    clean_nats: NatsAddress, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libs.common.projector.live._DIVERGED_PAUSE", 0.1)
+    async with log_at(clean_nats.url) as bus:
+        await _projected(bus, clean_nats, database, 20)
+        await _falsify(database, "fact_id", "other")
+        async with projecting(bus, database) as projector:
+            await until(lambda: projector.state == "log_diverged")
+            await _falsify(database, "fact_id", fact(19).id)
+            await until(lambda: projector.waiting_for() == [])
+            await publish(clean_nats.url, numbered(5, start=20))
+            await reached(projector, bus)
+            assert await rows(database.url, "SELECT * FROM projection.log_state") == []
+        await assert_each_fact_once(database, bus)
 
 
 async def _projected(bus: Bus, nats: NatsAddress, database: Database, count: int) -> None:
