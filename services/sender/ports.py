@@ -46,8 +46,8 @@ class Mailroom(Protocol):
 class Journal(Protocol):
     """Writing down what happened. Nothing here ever fails: it goes on until it is written, and the worker waits."""
 
-    async def find(self, attempt: Attempt) -> Envelope | None:
-        """The fact that ended this attempt, if there is one."""
+    async def find(self, attempt: Attempt, *, redelivered: bool) -> Envelope | None:
+        """The fact that ended this attempt, if there is one; `redelivered`: somebody else may have written it."""
         ...
 
     async def record(self, fact: EmailFact, *, correlation_id: str | None, causation_id: str | None) -> None:

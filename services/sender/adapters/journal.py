@@ -48,8 +48,12 @@ class LogJournal:
     view: View
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
-    async def find(self, attempt: Attempt) -> Envelope | None:
-        """From memory when the attempt is young, else from the log."""
+    async def find(self, attempt: Attempt, *, redelivered: bool) -> Envelope | None:
+        """From memory when the attempt is young, else from the log.
+
+        What memory does not know of a redelivered one is asked of the log too: a lost worker's last outcome may have
+        reached it after this one began.
+        """
         sequence = self.recent.sequence_of(attempt.key)
         if sequence is not None:
             found = await persistently(lambda: self.bus.direct_get(EVENTS, sequence))
@@ -57,7 +61,11 @@ class LogJournal:
                 fact = decode(found.data, log_subject=found.subject, stream=EVENTS, sequence=sequence)
                 if fact.data.get("email_id") == str(attempt.email_id):
                     return fact
-        elif self.recent.knows_of(attempt.due_at.timestamp()) and attempt.provider_id in self.providers:
+        elif (
+            not redelivered
+            and self.recent.knows_of(attempt.due_at.timestamp())
+            and attempt.provider_id in self.providers
+        ):
             return None
         shard, since = shard_of(attempt.email_id), attempt.due_at - _CLOCKS
         return await persistently(lambda: read_outcome(self.bus, attempt.key, shard, since))

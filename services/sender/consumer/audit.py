@@ -110,7 +110,7 @@ class Audit:
         queued = await self._queued() if missing else set()
         lost = 0
         for attempt in missing:
-            if str(attempt.email_id) in queued or await self.journal.find(attempt) is not None:
+            if str(attempt.email_id) in queued or await self.journal.find(attempt, redelivered=True) is not None:
                 continue
             log.warning("attempt %d of email %s was lost", attempt.number, attempt.email_id)
             await self.journal.schedule(attempt)

@@ -77,7 +77,7 @@ async def deliver_email(deps: DeliverDeps, work: Work) -> Finished:
     """Steps 6 to 8 of DESIGN 5 for one message of the queue."""
     attempt = work.attempt
     if is_suspect(work.handed):
-        found = await deps.journal.find(attempt)
+        found = await deps.journal.find(attempt, redelivered=work.handed.num_delivered > 1)
         if found is not None:
             await _follow_up(deps, attempt, found)
             return Finished("repeat")
