@@ -57,6 +57,15 @@ verify-log: $(READY) ## compare the log with its copy in Postgres
 
 setup: $(READY) ## the .venv, from the locks (the other commands do it by themselves)
 
+# A checkout that was moved takes its .venv along, whose scripts name the old path: then it is set up again.
+MADE_IN := $(shell cat $(VENV)/.made-in 2>/dev/null)
+ifneq ($(MADE_IN),)
+ifneq ($(MADE_IN),$(CURDIR))
+.PHONY: $(READY)
+endif
+endif
+
+$(READY): export WHERE := $(CURDIR)
 $(READY): locks/uv.txt locks/dev.txt
 	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh deploy/local/setup.sh
 	@touch $@

@@ -2,7 +2,7 @@
 # Makes .venv from the locks: the one thing that must work before anything of ours can run, so it needs only
 # sh and a python3. Called by make when a lock is newer than the last run.
 set -eu
-PYTHON=${PYTHON:-python3} VENV=${VENV:-.venv}
+PYTHON=${PYTHON:-python3} VENV=${VENV:-.venv} WHERE=${WHERE:-$(pwd -P)}
 
 stop() { printf '%s\n' "$@" >&2; exit 1; }
 
@@ -13,11 +13,15 @@ command -v "$PYTHON" >/dev/null 2>&1 ||
 "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null ||
   stop "$PYTHON lacks venv or pip (on Debian and Ubuntu: apt-get install python3-venv python3-pip)."
 
-# A venv that was moved, or whose Python is gone, is made anew.
-if ! "$VENV/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+# A venv that was left half made (Ctrl-C), was moved (its scripts name its old path), or whose Python is gone, is made
+# anew: the note in it is written last, and says where it is.
+made_in=$(cat "$VENV/.made-in" 2>/dev/null) || made_in=
+if [ "$made_in" != "$WHERE" ] ||
+   ! "$VENV/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
   echo "setup: making $VENV with $("$PYTHON" -V 2>&1)"
   rm -rf "$VENV"
   "$PYTHON" -m venv "$VENV"
+  printf '%s\n' "$WHERE" > "$VENV/.made-in"
 fi
 echo "setup: installing uv (locks/uv.txt)"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/uv.txt

@@ -85,6 +85,8 @@ def from_http(status: int, detail: str) -> TempsError:
         return InvalidError([("body", detail)])
     if status == 404:
         return NotFoundError("There is nothing at this address.")
+    if status == 405:
+        return TempsError("This method is not possible here; the header Allow has those that are.", slug=slug)
     if status == 503:
         return UnavailableError(detail)
     return TempsError(detail, slug=slug)
