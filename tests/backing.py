@@ -123,9 +123,7 @@ def _ensure_roles(server: GivenPostgres) -> None:
         name = _template(server)
         if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             admin.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                    sql.Identifier(name), sql.Identifier(postgres.OWNER)
-                )
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(postgres.OWNER))
             )
             with psycopg.connect(server.url(database=name), autocommit=True) as template:
                 for statement in postgres.PRIVILEGES:

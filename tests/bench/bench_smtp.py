@@ -21,9 +21,7 @@ CONNECTIONS = 10
 MESSAGES = 6000
 MESSAGE = (
     b"From: Shop <shop@example.org>\r\nTo: bob@example.net\r\nSubject: Your order\r\n"
-    b"Message-ID: <1@example.org>\r\nMIME-Version: 1.0\r\n\r\n"
-    + b"Thank you for your order of today.\r\n"
-    * 80
+    b"Message-ID: <1@example.org>\r\nMIME-Version: 1.0\r\n\r\n" + b"Thank you for your order of today.\r\n" * 80
 )
 SENDER, RECIPIENT = "shop@example.org", "bob@example.net"
 

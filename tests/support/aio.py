@@ -14,9 +14,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
-def run(
-    coro: Coroutine[Any, Any, T], timeout: float = 30, *, loop: Literal["uvloop", "asyncio"] = "uvloop"
-) -> T:
+def run(coro: Coroutine[Any, Any, T], timeout: float = 30, *, loop: Literal["uvloop", "asyncio"] = "uvloop") -> T:
     """The coroutine's result. Raises `TimeoutError` after `timeout` seconds, `AssertionError` for lost tasks.
 
     uvloop by default, because the services run on it.

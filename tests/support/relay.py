@@ -75,9 +75,7 @@ class ScriptedRelay:
         if self.certificate is not None:
             self.certificate.sni_callback = lambda _tls, name, _context: self.server_names.append(name)
         implicit = self.certificate if self.tls == "implicit" else None
-        self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1", self.port, ssl=implicit, limit=1 << 26
-        )
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, ssl=implicit, limit=1 << 26)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

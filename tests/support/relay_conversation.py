@@ -125,9 +125,7 @@ class Conversation:
             offers.append("AUTH " + " ".join(self.relay.mechanisms))
         lines = ["relay.test", *offers]
         last = len(lines) - 1
-        await self._do(
-            "EHLO", "\n".join(f"250{' ' if n == last else '-'}{text}" for n, text in enumerate(lines))
-        )
+        await self._do("EHLO", "\n".join(f"250{' ' if n == last else '-'}{text}" for n, text in enumerate(lines)))
 
     async def _starttls(self, _line: bytes) -> None:
         if not await self._do("STARTTLS", "220 go ahead"):
