@@ -8,7 +8,7 @@ write, because one server checks the sequence before the duplicate table: then t
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from libs.common.bus import (
@@ -62,7 +62,7 @@ async def append(bus: Bus, envelope: Envelope, *, expected: Expected | None = No
         patience=patience,
     )
     stream = TRACKING if envelope.log_subject.startswith("track.") else EVENTS
-    return replace(envelope, stream=stream, sequence=sequence)
+    return envelope._replace(stream=stream, sequence=sequence)
 
 
 async def publish_durably(  # noqa: C901 - the rule has this many cases; they are read best together

@@ -1,7 +1,7 @@
 """Made-up lives of emails, as facts in the two streams of the log; the same seed gives the same facts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -40,14 +40,14 @@ class History:
         )
         model = parse(fact)
         assert model is not None
-        fact = replace(fact, log_subject=model.log_subject())
+        fact = fact._replace(log_subject=model.log_subject())
         into.append(fact)
         return fact
 
     def again(self, fact: Envelope) -> None:
         """The same fact a second time, further along: published twice outside the window for duplicates."""
         into = self.hits if fact.stream == TRACKING else self.mail
-        into.append(replace(fact, sequence=len(into) + 1))
+        into.append(fact._replace(sequence=len(into) + 1))
 
     def all(self) -> list[Envelope]:
         return [*self.mail, *self.hits]

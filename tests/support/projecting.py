@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -199,4 +198,4 @@ def numbered(count: int, *, stream: str = EVENTS, start: int = 0) -> list[Envelo
 
 def foreign(original: Envelope) -> Envelope:
     """The same place in life, another fact."""
-    return replace(original, id=str(_id(original.data["number"], 3)))
+    return original._replace(id=str(_id(original.data["number"], 3)))

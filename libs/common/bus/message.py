@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+_NO_HEADERS: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """`time` is when the stream stored it (Unix seconds); `reply` is where acknowledgements go.
 
     `received` is `time.monotonic()` when it arrived here: a lease runs from then, also while it waits in a buffer.
@@ -70,6 +70,3 @@ def parse_time(text: str) -> float:
     """RFC 3339 with nanoseconds, as NATS writes it, to Unix seconds."""
     whole, _, rest = text.rstrip("Z").partition(".")
     return datetime.fromisoformat(whole + "+00:00").timestamp() + (float("0." + rest) if rest else 0.0)
-
-
-_NO_HEADERS: Mapping[str, str] = {}

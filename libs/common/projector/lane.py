@@ -311,7 +311,7 @@ def _lifted(fact: Envelope) -> Envelope:
     if fact.type not in UPCASTERS:
         return fact
     type_, data = upcast(fact.type, fact.data)
-    return replace(fact, type=type_, data=data)
+    return fact._replace(type=type_, data=data)
 
 
 def _short(error: Exception) -> str:

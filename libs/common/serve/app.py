@@ -30,6 +30,7 @@ from libs.common.serve.service import ASGIApp, Receive, Scope, Send, Service, Sh
 log = logging.getLogger(__name__)
 
 _PRINCIPAL = HEADER.encode()
+_MEDIA_TYPE = "unsupported_media_type"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _REMEMBERED = 4_096
 
@@ -169,6 +170,8 @@ class _Edge:
                 raise UnavailableError(f"An earlier change of {name} has not arrived here yet.", slug="not_caught_up")
 
     def _limited(self, headers: Mapping[bytes, bytes], receive: Receive) -> Receive:
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise TempsError("A body is read as it is: send it without Content-Encoding.", slug=_MEDIA_TYPE)
         limit, seen = self._service.max_body, 0
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > limit:

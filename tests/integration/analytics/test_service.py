@@ -3,7 +3,6 @@
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ class Running:
     async def append(self, type_: str, email_id: UUID, **data: Any) -> Envelope:
         """A fact of this very moment."""
         fact = History().add(type_, email_id, datetime.now(UTC), **data)
-        return await append(self.bus, replace(fact, id=str(uuid7())))
+        return await append(self.bus, fact._replace(id=str(uuid7())))
 
     async def accept(self, email_id: UUID, *, days: float = 45, owner: UUID | None = None) -> Envelope:
         """An email with its content; `owner` is whose content the stream really holds there."""

@@ -136,7 +136,7 @@ async def test_dropped_read_models_come_back_the_same(clean_nats: NatsAddress, d
 async def test_a_mended_model_is_rebuilt_past_the_fact_that_stopped_it(
     clean_nats: NatsAddress, database: Database
 ) -> None:
-    mended = replace(TALLY, fold=lambda facts: TALLY.fold([replace(each, data={}) for each in facts]))
+    mended = replace(TALLY, fold=lambda facts: TALLY.fold([each._replace(data={}) for each in facts]))
     async with log_at(clean_nats.url) as bus, projecting(bus, database) as projector:
         await publish(clean_nats.url, [*numbered(99), fact(99, trouble=POISON), *numbered(100, start=100)])
         await until(projector.degraded)

@@ -38,7 +38,7 @@ from tests.support.projecting import (
 )
 
 _STOPPED = "SELECT name, stream, sequence, tries FROM projection.model WHERE stopped"
-_MENDED = replace(TALLY, fold=lambda facts: TALLY.fold([replace(each, data={}) for each in facts]))
+_MENDED = replace(TALLY, fold=lambda facts: TALLY.fold([each._replace(data={}) for each in facts]))
 
 
 @pytest.mark.parametrize("place", [1, 2, 700, 1499, 1500])
@@ -121,7 +121,7 @@ async def test_a_message_that_is_no_fact_stops_every_model_before_it(
 
 
 async def test_facts_of_unknown_types_are_copied_and_stop_nobody(clean_nats: NatsAddress, database: Database) -> None:
-    strange = replace(fact(1), type="email.teleported.v9")
+    strange = fact(1)._replace(type="email.teleported.v9")
     async with log_at(clean_nats.url) as bus, projecting(bus, database) as projector:
         await publish(clean_nats.url, [fact(0), strange, fact(2)])
         await reached(projector, bus)

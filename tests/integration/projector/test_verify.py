@@ -1,7 +1,5 @@
 """verify-log finds what one side has and the other has not, and nothing else."""
 
-from dataclasses import replace
-
 from deploy.local.servers import NatsAddress
 from libs.common.bus import Bus
 from libs.common.postgres import Session
@@ -113,7 +111,7 @@ async def test_a_lost_tail_that_was_written_over_is_found(clean_nats: NatsAddres
         await _copied(bus, clean_nats, database)
         await bus.api(f"STREAM.DELETE.{EVENTS}")
     async with log_at(clean_nats.url) as bus:
-        await publish(clean_nats.url, [*numbered(40), replace(fact(40), id=foreign(fact(40)).id)])
+        await publish(clean_nats.url, [*numbered(40), fact(40)._replace(id=foreign(fact(40)).id)])
         events, _ = await _verdicts(bus, database)
         assert (events.compared, events.differing, events.missing_in_stream, events.reborn) == (41, 1, 9, True)
         assert f"50: only in the copy (behind its end): {fact(49).id}" in events.lines

@@ -164,9 +164,9 @@ async def test_content_that_is_anothers_is_never_sent(world: Sending) -> None:
         data = {**fact.data, "content": {**fact.data["content"], "sequence": foreign}}
         mailroom = (await world.start_worker()).worker.feeding.deliver.mailroom
         assert await mailroom.content(fact) is not None
-        assert await mailroom.content(replace(fact, data=data)) is None
+        assert await mailroom.content(fact._replace(data=data)) is None
         damaged = {**fact.data, "content": {**fact.data["content"], "sha256": "0" * 64}}
-        assert await mailroom.content(replace(fact, data=damaged)) is None
+        assert await mailroom.content(fact._replace(data=damaged)) is None
 
 
 async def test_mail_of_a_deleted_provider_goes_to_the_default(world: Sending) -> None:

@@ -216,6 +216,11 @@ def test_a_body_that_does_not_say_json_is_refused(content_type: dict[str, str]) 
     assert call("POST", "/api/things", b'{"name":"a"}', content_type).status == 415
 
 
+def test_a_compressed_body_is_refused_and_not_read_as_if_it_were_plain() -> None:
+    answer = call("POST", "/api/things", b'{"name":"a"}', {**JSON, "content-encoding": "gzip"})
+    assert (answer.status, answer.json["error_code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit_is_refused(chunked: bool) -> None:  # noqa: FBT001 - a case
     answer = call("POST", "/api/things", b'{"name":"%s"}' % (b"a" * 2_000), JSON, chunked=chunked)
