@@ -45,6 +45,10 @@ class Load:
         goal = len(self.accepted) + count
         until(lambda: len(self.accepted), lambda now: now >= goal, seconds=seconds, what="accepted emails")
 
+    def wait_all(self, *, seconds: float = 60) -> None:
+        """Until all `most` emails have been accepted."""
+        until(lambda: len(self.accepted), lambda now: now >= self.most, seconds=seconds, what="accepted emails")
+
     def _post(self) -> None:
         while not self._stop.is_set():
             with self._lock:

@@ -65,11 +65,11 @@ def flows_without_postgres(api: Api, load: Load) -> None:
 @pytest.mark.slow
 def test_a_damaged_queue_sends_nothing_twice_and_loses_nothing(stack: Stack, api: Api) -> None:
     with Load(api, rate=200, most=60) as delivered:
-        delivered.wait_accepted(60)
+        delivered.wait_all()
     account(delivered)
     with stack.held("worker"):
         with Load(api, rate=200, most=40) as waiting:
-            waiting.wait_accepted(40)
+            waiting.wait_all()
         with stack.held("nats"):
             damage(stack.home.path)
     stack.ready(30)
