@@ -34,9 +34,9 @@ LOCK = "temps.projector"
 BATCH = 4000
 STATEMENT_SECONDS = 5.0
 _POLL = 1.0
-_PACE = 0.05
+_PACE = 0.2
 """A transaction for one fact costs Postgres as much planning (10 ms) as one for a thousand: under a steady trickle at
-most twenty in a second, unless somebody waits for a fact. The first one after a quiet moment goes at once."""
+most five in a second, unless somebody waits for a fact. The first one after a quiet moment goes at once."""
 _FAR = 20_000
 """A model this many facts behind the others catches up by itself, on a connection of its own; nearer ones make the
 others' reader go back, which costs less than a second."""
