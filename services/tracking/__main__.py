@@ -11,6 +11,7 @@ from libs.common.principal import read_key
 from libs.common.serve import ASGIApp, Service, background, create_app, run
 from libs.common.settings import load
 from services.tracking.adapters.spool import Spool
+from services.tracking.api.description import PATHS
 from services.tracking.api.hits import Door, hit_routes
 from services.tracking.domain.limits import EmailLimit, VisitorLimit
 from services.tracking.handlers.record import Recorder
@@ -46,6 +47,7 @@ async def open_service(settings: TrackingSettings) -> AsyncIterator[ASGIApp]:
         waiting_for=lambda: [] if bus.connected else ["nats"],
         degraded=lambda: [] if bus.connected else ["nats"],
         serves_degraded=True,
+        described=PATHS,
     )
     await bus.start()
     try:

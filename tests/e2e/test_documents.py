@@ -28,6 +28,8 @@ def test_the_merged_document_names_every_operation_that_is_built(api: Api) -> No
     }
     assert set(found) >= OPERATIONS
     assert all(path.startswith("/api/") for path, _ in found.values())
+    assert {"track_open", "track_click"} <= set(found)
+    assert found["send_email"][1]["tags"] == found["get_email"][1]["tags"] == ["emails"]
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', str(document).replace("'", '"')))
     assert references <= set(document["components"]["schemas"])
     for name in OPERATIONS:

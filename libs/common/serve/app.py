@@ -208,7 +208,9 @@ class _Edge:
 
     def _openapi(self) -> tuple[int, bytes, bytes]:
         if self._document is None:
-            self._document = orjson.dumps(openapi_document(self._inner))
+            document = openapi_document(self._inner)
+            document["paths"] = {**document.get("paths", {}), **self._service.described}
+            self._document = orjson.dumps(document)
         return 200, b"application/json", self._document
 
 

@@ -53,4 +53,6 @@ class Service:
     state: Mapping[str, object] = field(default_factory=dict)
     max_body: int = DEFAULT_MAX_BODY
     shortcuts: Sequence[Shortcut] = ()
+    described: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """OpenAPI paths of routes that the framework does not know."""
     version: str = "0.1.0"

@@ -32,7 +32,9 @@ def merge(documents: Mapping[str, Document], *, title: str, version: str, descri
                     name, service
                 ) != service:
                     raise DocumentsDifferError(f"{operation_ids[name]} and {service} both have an operation {name}")
-                paths.setdefault(path, {})[method] = {"tags": [service], **operation}
+                # By what it is about, not by who answers: a reader looks for emails.
+                about = path.removeprefix("/api/").strip("/").partition("/")[0]
+                paths.setdefault(path, {})[method] = {"tags": [about], **operation}
         for kind, members in document.get("components", {}).items():
             united = components.setdefault(kind, {})
             for name, schema in members.items():
