@@ -13,7 +13,7 @@ from libs.common.bus import Bus
 from libs.common.events import FACTS, Envelope, upcast
 from libs.common.events.registry import UPCASTERS
 from libs.common.postgres import AwayError, Session
-from libs.common.projector.checkpoints import FencedError, Mark, Move, Stopped, move, stop
+from libs.common.projector.checkpoints import FencedError, Mark, Move, Stopped, lock, move, stop
 from libs.common.projector.model import Rows, Target
 from libs.common.projector.reading import UNDECODABLE, Facts, LogReader, end
 
@@ -281,6 +281,10 @@ class Lane:
     async def _stop(self, stopped: Stopped) -> None:
         log.error("%s stops before %s %d: %s", stopped.key, stopped.stream, stopped.sequence, stopped.error)
         async with self.session.transaction():
+            # A rebuild may have swapped its tables in meanwhile: they have come past this fact.
+            for (key, stream), mark in (await lock(self.session, [stopped.key])).items():
+                if mark.position != self.marks[key, stream].position:
+                    raise FencedError(f"{key} has moved past {stream} {self.marks[key, stream].position}")
             await stop(self.session, stopped)
         self.stopped.append(stopped)
 

@@ -8,7 +8,7 @@ schemas. The old tables are dropped a little later: a cursor that is open on the
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -109,6 +109,10 @@ class Beside:
             finally:
                 await lane.close()
 
+    async def front(self, streams: Iterable[str]) -> Mapping[str, int]:
+        """Where the log ends now. Raises BusError."""
+        return {name: (await self._bus.stream_state(name)).last_sequence for name in streams}
+
     def halted(self, lane: Lane) -> None:
         """Take note of the targets that the lane had to leave behind."""
         self.stopped += lane.stopped
@@ -178,12 +182,15 @@ async def _fill_and_swap(work: Beside, session: Session, outcome: Outcome, repor
         return True  # swapped, and the connection was lost while dropping the old tables
     try:
         async with work.lane(session) as lane:
+            # A model that stands before a fact it cannot take is not met there: its rebuild has to come past it.
+            front = await work.front(lane.streams)
             while lane.targets:
                 await lane.step(_WAIT)
                 work.halted(lane)
                 done = sum(lane.position(name) for name in lane.streams)
                 report(done, done + lane.behind)
-                if lane.behind < _NEAR:
+                passed = all(lane.position(name) >= last for name, last in front.items())
+                if lane.targets and passed and lane.behind < _NEAR:
                     await _analyze(lane.session, work.targets)
                     await _swap(lane, outcome)
                     return True
