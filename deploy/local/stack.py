@@ -23,6 +23,12 @@ LISTENERS = (
 # The stored provider "Local inbox" names this port.
 FIXED = ("inbox-smtp",)
 
+# What the operator may say about reaching providers; it goes to those who do.
+RELAY_SETTINGS = (
+    *("TEMPS_ALLOW_CUSTOM_ENDPOINTS", "TEMPS_SCALEWAY_API_URL", "TEMPS_DNS_RESOLVER"),
+    *("TEMPS_OUTBOUND_POLICY", "TEMPS_SMTP_PORTS"),
+)
+
 SERVICES = ("providers", "sender", "tracking", "analytics", "gateway", "worker")
 SERVERS = ("nats", "postgres")  # these come first
 
@@ -97,6 +103,7 @@ def environment(plan: Plan, name: str) -> dict[str, str]:
         "TEMPS_KEYRING_FILE": str(plan.credentials.key_ring),
         "TEMPS_LOCAL_INBOX_SMTP": f"{LOOPBACK}:{ports['inbox-smtp']}",
     }
+    mail |= {name: plan.caller[name] for name in RELAY_SETTINGS if plan.caller.get(name)}
     listens = {"TEMPS_HTTP_PORT": str(ports[name])} if name in ports else {}
     own: dict[str, dict[str, str]] = {
         "inbox": {

@@ -4,12 +4,20 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 PREFIX = "TEMPS_"
+
+
+def _ports(value: object) -> object:
+    """`25,465` as it stands in an environment variable."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=65535)]], BeforeValidator(_ports)]
 
 
 class Settings(BaseModel):
@@ -28,10 +36,29 @@ class Settings(BaseModel):
     brand: str = "Temps"
 
 
+class RelaySettings(Settings):
+    """What the processes that reach providers need besides.
+
+    `local_inbox_smtp` is `host:port` of the bundled inbox, None where there is none. `smtp_ports`: an SMTP provider's
+    port must be one of these, where any are named (`25,465,587`). `own_ports`: further ports of this machine that are
+    our own servers.
+    """
+
+    keyring_file: Path
+    local_inbox_smtp: str | None = None
+    allow_custom_endpoints: bool = False
+    scaleway_api_url: str = "https://api.scaleway.com"
+    outbound_policy: Literal["allow_private", "public"] = "allow_private"
+    smtp_ports: Ports = frozenset()
+    own_ports: Ports = frozenset()
+
+
 def own_ports(settings: Settings) -> frozenset[int]:
     """Ports of this machine that are our own servers: no relay is there, whatever a provider says."""
     urls = [*settings.nats_url.split(","), settings.nats_monitor_url or "", settings.public_url]
     ports = {urlsplit(url).port for url in urls} | {settings.http_port, settings.internal_port}
+    if isinstance(settings, RelaySettings):
+        ports |= settings.own_ports
     return frozenset(port for port in ports if port)
 
 

@@ -10,10 +10,10 @@ from libs.common.bus import Bus, BusError
 from libs.common.consume import View
 from libs.common.errors import UnavailableError
 from libs.common.principal import read_key
-from libs.common.relay.outbound import OutboundPolicy
+from libs.common.relay.opening import surroundings
 from libs.common.secrets import SecretsError, read_key_ring
 from libs.common.serve import ASGIApp, Service, background, create_app, run
-from libs.common.settings import load, own_ports
+from libs.common.settings import load
 from services.providers.adapters.messages import compose
 from services.providers.adapters.relays import OpenRelays
 from services.providers.adapters.secrets import StoredSecrets
@@ -54,7 +54,7 @@ async def open_service(settings: ProvidersSettings) -> AsyncIterator[ASGIApp]:
         domains=domains,
         users=users,
         secrets=secrets,
-        relays=OpenRelays(OutboundPolicy(own_ports(settings))),
+        relays=OpenRelays(surroundings(settings)),
         compose=compose,
         inbox=settings.local_inbox_smtp,
         brand=settings.brand,

@@ -1,12 +1,9 @@
 """What the providers service reads from its environment."""
 
-from pathlib import Path
-
-from libs.common.settings import Settings
+from libs.common.settings import RelaySettings
 
 
-class ProvidersSettings(Settings):
-    """`local_inbox_smtp` is `host:port` of the bundled inbox, None where there is none."""
+class ProvidersSettings(RelaySettings):
+    """`dns_resolver` is `ip:port` of the name server that domains are checked with; None asks the system's."""
 
-    keyring_file: Path
-    local_inbox_smtp: str | None = None
+    dns_resolver: str | None = None

@@ -8,10 +8,10 @@ from datetime import timedelta
 from libs.common.bus import Bus
 from libs.common.consume import View
 from libs.common.principal import read_key
-from libs.common.relay.outbound import OutboundPolicy
+from libs.common.relay.opening import surroundings
 from libs.common.secrets import read_key_ring
 from libs.common.serve import ASGIApp, Service, Shortcut, background, create_app, run
-from libs.common.settings import load, own_ports
+from libs.common.settings import load
 from services.sender.adapters.directory import ViewedDirectory
 from services.sender.adapters.gate import Gate
 from services.sender.adapters.journal import LogJournal
@@ -114,7 +114,7 @@ def make_worker(
         recent=recent,
         journal=journal,
         outlets=outlets,
-        open_relay=Relays(bus, ring, OutboundPolicy(own_ports(settings))).open,
+        open_relay=Relays(bus, ring, surroundings(settings)).open,
         local_inbox_connections=settings.local_inbox_connections,
         drain_seconds=settings.drain_seconds,
     )

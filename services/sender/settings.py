@@ -1,10 +1,8 @@
 """What both processes of the sender are told by their environment."""
 
-from pathlib import Path
-
 from pydantic import Field
 
-from libs.common.settings import Settings
+from libs.common.settings import RelaySettings, Settings
 
 
 class SenderSettings(Settings):
@@ -14,10 +12,9 @@ class SenderSettings(Settings):
     """0 keeps the bodies."""
 
 
-class WorkerSettings(Settings):
+class WorkerSettings(RelaySettings):
     """The delivering side."""
 
-    keyring_file: Path
     internal_port: int
     local_inbox_connections: int = Field(16, ge=1)
     """Connections to the bundled inbox, which is on this machine and has no limit of its own."""

@@ -21,7 +21,8 @@ _ANYWHERE = _BEFORE_DOT | _TRANSACTION
 # RFC 2034 section 4: the enhanced code is the first word of the text. IronPort writes `#5.1.0` (seen 2023).
 _ENHANCED = re.compile(r"#?([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 # SES: "454 Throttling failure: Maximum sending rate exceeded" and "… Daily message quota exceeded".
-_THROTTLING = re.compile(r"throttl|sending rate exceeded|message quota exceeded", re.IGNORECASE)
+_QUOTA = re.compile(r"quota exceeded", re.IGNORECASE)
+_THROTTLING = re.compile(r"throttl|sending rate exceeded", re.IGNORECASE)
 # Control characters, line separators and the marks that turn text around are not for consoles or logs.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
@@ -33,7 +34,7 @@ class _About:
     first: int
     last: int
     stages: frozenset[Stage]
-    kind: Literal["connection", "configuration", "throttled"]
+    kind: Literal["connection", "configuration", "throttled", "quota"]
     words: re.Pattern[str] | None = None
 
 
@@ -46,6 +47,7 @@ _PROVIDER = (
     _About(538, 538, _ANYWHERE, "configuration"),
     # RFC 3207 section 4: TLS not available.
     _About(454, 454, frozenset({"starttls"}), "configuration"),
+    _About(454, 454, _TRANSACTION, "quota", _QUOTA),
     _About(454, 454, _TRANSACTION, "throttled", _THROTTLING),
     # RFC 4954 section 6: a password transition is needed.
     _About(432, 432, frozenset({"auth"}), "configuration"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from libs.common.events.domain import DnsRecord, DomainStatus
+from libs.common.mime.addresses import Mailbox
 
 Verdict = Literal["accepted", "deferred", "bounced", "failed"]
 
@@ -17,12 +18,32 @@ _UNSAFE_ADDRESS = re.compile(r"[\x00-\x20\x7f<>\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """What a message says, member by member, for relays that write the message themselves (Scaleway).
+
+    `to`, `cc` and `bcc` name everybody the email is for; who gets it in this transaction is the submission's
+    `recipients`. `headers` are the sender's own, in order; `email_id` correlates what the relay reports later.
+    """
+
+    sender: Mailbox
+    to: tuple[Mailbox, ...]
+    subject: str
+    text: str | None
+    html: str | None
+    cc: tuple[Mailbox, ...] = ()
+    bcc: tuple[Mailbox, ...] = ()
+    reply_to: tuple[Mailbox, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    email_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """One message for one transaction, ready for the wire; what cannot be sent safely cannot be constructed.
 
     `message` is CRLF throughout, ends with CRLF, is 7-bit (unless `smtputf8`) and not dot-stuffed. `sender`
     may be empty (the null reverse-path, RFC 5321 section 4.5.5). `smtputf8`: the message needs RFC 6531.
-    Raises `ValueError`.
+    `letter` says the same once more for relays that take no finished message. Raises `ValueError`.
     """
 
     sender: str
@@ -30,6 +51,7 @@ class Submission:
     message: bytes
     message_id: str
     smtputf8: bool = False
+    letter: Letter | None = None
 
     def __post_init__(self) -> None:
         if not self.recipients or not all(self.recipients):
@@ -50,7 +72,8 @@ class Submission:
 class RecipientReply:
     """What became of one recipient. `text` is the relay's own words, cleaned, at most 512 characters.
 
-    `smtp_code` is None where the relay was never asked, because its EHLO had already said no.
+    `smtp_code` is None where the relay was never asked, because its EHLO had already said no, or is none that
+    speaks SMTP. `provider_message_id` is there where the relay names each recipient's copy itself (Scaleway).
     """
 
     address: str
@@ -58,6 +81,7 @@ class RecipientReply:
     smtp_code: int | None
     enhanced_status: str | None
     text: str
+    provider_message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +89,31 @@ class Trouble:
     """The provider itself: nothing was sent, and it is not the recipients' fault.
 
     `connection`: back off and try again. `configuration`: credentials or TLS, nothing gets better until
-    somebody changes a setting. `throttled`: it wants less from us. `suggestion` is for the person reading.
+    somebody changes a setting. `throttled`: it wants less from us per second. `quota`: what it takes in a day is
+    used up. `suggestion` is for the person reading.
     """
 
-    kind: Literal["connection", "configuration", "throttled"]
+    kind: Literal["connection", "configuration", "throttled", "quota"]
     text: str
     smtp_code: int | None = None
     enhanced_status: str | None = None
     suggestion: str | None = None
+
+
+class RelayTroubled(Exception):
+    """The provider could not be asked about an identity; `trouble` says why."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(f"{trouble.kind}: {trouble.text}")
+        self.trouble = trouble
+
+
+class IdentityRefused(Exception):
+    """The provider said no to this domain; `text` is its own words, cleaned, at most 512 characters."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +153,11 @@ def unknown(detail: str) -> SendResult:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A sending domain as the provider sees it."""
+    """A sending domain as the provider sees it.
+
+    `records` carry what the provider says of each (`unknown` where it says nothing); those that a domain has to have
+    before mail is sent are `required`. `error` is why something is not as it should be, for a person.
+    """
 
     status: DomainStatus
     records: tuple[DnsRecord, ...] = ()
@@ -134,11 +179,17 @@ class Relay(Protocol):
         """Connect, encrypt and log in as sending would; None when all of it works."""
         ...
 
-    async def create_identity(self, domain: str) -> Identity: ...
+    async def create_identity(self, domain: str) -> Identity:
+        """Register the domain, or take up what is registered already. Raises `IdentityRefused`, `RelayTroubled`."""
+        ...
 
-    async def verify_identity(self, domain: str) -> Identity: ...
+    async def verify_identity(self, domain: str) -> Identity:
+        """Have it checked now. Raises `IdentityRefused` (also when it is not there), `RelayTroubled`."""
+        ...
 
-    async def delete_identity(self, domain: str) -> None: ...
+    async def delete_identity(self, domain: str) -> None:
+        """Done too when it was not there. Raises `IdentityRefused`, `RelayTroubled`."""
+        ...
 
     async def close(self) -> None:
         """Say goodbye on idle connections; those at work are closed when they are done."""

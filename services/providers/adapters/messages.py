@@ -5,7 +5,7 @@ from datetime import datetime
 from libs.common.events import uuid7
 from libs.common.mime import build_message, message_id_for, needs_smtputf8
 from libs.common.mime.addresses import Mailbox
-from libs.common.relay.port import Submission
+from libs.common.relay.port import Letter, Submission
 from services.providers.domain.provider_test import ProviderTestEmail
 
 
@@ -22,4 +22,5 @@ def compose(email: ProviderTestEmail, *, sender: Mailbox, recipient: str, at: da
         html=email.html,
     )
     utf8 = needs_smtputf8((sender.address, recipient))
-    return Submission(sender.address, (recipient,), message, message_id, utf8)
+    letter = Letter(sender=sender, to=(Mailbox(recipient),), subject=email.subject, text=email.text, html=email.html)
+    return Submission(sender.address, (recipient,), message, message_id, utf8, letter)

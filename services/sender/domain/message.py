@@ -6,7 +6,7 @@ from typing import Any
 from libs.common.content import Content
 from libs.common.events import Envelope
 from libs.common.mime import Mailbox, build_message, needs_smtputf8
-from libs.common.relay.port import Submission
+from libs.common.relay.port import Letter, Submission
 
 
 def build_submission(accepted: Envelope, content: Content, recipients: Sequence[str]) -> Submission:
@@ -18,6 +18,7 @@ def build_submission(accepted: Envelope, content: Content, recipients: Sequence[
     sender = Mailbox(data["from_address"], data["from_name"])
     to, cc = _mailboxes(data, "to"), _mailboxes(data, "cc")
     reply_to = [Mailbox(each["address"], each["name"]) for each in data["reply_to"]]
+    html = content.tracked_html if content.tracked_html is not None else content.html
     message = build_message(
         from_=sender,
         to=to,
@@ -27,7 +28,7 @@ def build_submission(accepted: Envelope, content: Content, recipients: Sequence[
         message_id=data["message_id"],
         date=accepted.at,
         text=content.text,
-        html=content.tracked_html if content.tracked_html is not None else content.html,
+        html=html,
         headers=content.headers,
         email_id=data["email_id"],
     )
@@ -38,6 +39,18 @@ def build_submission(accepted: Envelope, content: Content, recipients: Sequence[
         message=message,
         message_id=data["message_id"],
         smtputf8=needs_smtputf8(each.address for each in named),
+        letter=Letter(
+            sender=sender,
+            to=tuple(to),
+            cc=tuple(cc),
+            bcc=tuple(_mailboxes(data, "bcc")),
+            reply_to=tuple(reply_to),
+            subject=data["subject"],
+            text=content.text,
+            html=html,
+            headers=tuple(content.headers.items()),
+            email_id=data["email_id"],
+        ),
     )
 
 

@@ -1,0 +1,86 @@
+"""From a stored provider and its decrypted secret to a relay: the one place that knows every adapter."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import SecretStr
+
+from libs.common.events.provider import ProviderState, ProviderType
+from libs.common.relay.outbound import OutboundPolicy
+from libs.common.relay.port import Relay, Trouble
+from libs.common.relay.smtp import SmtpSettings, Timeouts, open_smtp_relay
+from libs.common.settings import RelaySettings, own_ports
+
+Patience = Literal["patient", "brisk", "hurried"]
+"""How long to wait: `patient` as the standards say, `brisk` where another provider could take over, `hurried` where a
+person is waiting and all of it has to end within ten seconds."""
+
+_SMTP_PATIENCE: Mapping[Patience, Timeouts] = {
+    "patient": Timeouts(),
+    "brisk": Timeouts(connect=5, banner=10, command=20, data=20, block=60),
+    "hurried": Timeouts(connect=5, banner=5, command=5, data=5, block=5, final_dot=8, quit=1, check=8),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the operator allows and where things are, the same for every provider."""
+
+    policy: OutboundPolicy = field(default_factory=OutboundPolicy)
+    allow_custom_endpoints: bool = False
+    scaleway_api_url: str = "https://api.scaleway.com"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    provider: ProviderState
+    secret: Mapping[str, str] = field(repr=False)
+    surroundings: Surroundings
+    connections: int
+    patience: Patience
+
+
+def surroundings(settings: RelaySettings) -> Surroundings:
+    """Those that the settings describe."""
+    return Surroundings(OutboundPolicy(own_ports(settings)), settings.allow_custom_endpoints, settings.scaleway_api_url)
+
+
+def open_relay(
+    provider: ProviderState,
+    secret: Mapping[str, str],
+    around: Surroundings,
+    *,
+    connections: int,
+    patience: Patience = "patient",
+) -> Relay | Trouble:
+    """A relay, nothing connected yet; or the configuration trouble that stands in the way. Call it inside the loop."""
+    return _OPENERS[provider.provider_type](_Wanted(provider, secret, around, connections, patience))
+
+
+def _smtp(wanted: _Wanted) -> Relay:
+    endpoint, secret = wanted.provider.smtp, wanted.secret
+    if endpoint is None:
+        raise ValueError(f"provider {wanted.provider.id} is of type smtp and has no endpoint")
+    settings = SmtpSettings(
+        host=endpoint.host,
+        port=endpoint.port,
+        username=secret.get("username") or None,
+        password=SecretStr(secret["password"]) if secret.get("password") is not None else None,
+        encryption=endpoint.encryption,
+        accept_invalid_certs=endpoint.accept_invalid_certs,
+        max_connections=wanted.connections,
+        timeouts=_SMTP_PATIENCE[wanted.patience],
+    )
+    return open_smtp_relay(settings, policy=wanted.surroundings.policy)
+
+
+def _not_there(wanted: _Wanted) -> Trouble:
+    return Trouble("configuration", f"There is no adapter for {wanted.provider.provider_type} yet.")
+
+
+_OPENERS: Mapping[ProviderType, Callable[[_Wanted], Relay | Trouble]] = {
+    "smtp": _smtp,
+    "ses": _not_there,
+    "scaleway": _not_there,
+}
