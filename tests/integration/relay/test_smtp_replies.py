@@ -132,7 +132,7 @@ def test_a_refusal_at_data_is_for_the_accepted(reply: str, outcome: str, extensi
         ("530 5.7.0 Must issue a STARTTLS command first", "configuration"),
         ("535 5.7.8 not logged in", "configuration"),
         ("454 Throttling failure: Maximum sending rate exceeded.", "throttled"),
-        ("454 Throttling failure: Daily message quota exceeded.", "throttled"),
+        ("454 Throttling failure: Daily message quota exceeded.", "quota"),
     ],
 )
 def test_what_the_provider_says_of_itself_is_no_recipients_fault(

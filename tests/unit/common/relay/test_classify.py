@@ -117,7 +117,7 @@ def test_what_is_no_answer_is_not_given_a_meaning(code: int) -> None:
         ("mail", 421, "4.3.2 closing", "connection"),
         ("rcpt", 421, "closing", "connection"),
         ("data", 421, "closing", "connection"),
-        ("mail", 454, "Throttling failure: Daily message quota exceeded.", "throttled"),
+        ("mail", 454, "Throttling failure: Daily message quota exceeded.", "quota"),
         ("dot", 454, "Throttling failure: Maximum sending rate exceeded.", "throttled"),
     ],
 )
