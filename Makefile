@@ -8,6 +8,9 @@ export TEMPS_HOME
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.locks-installed
+# What plays the providers in tests has an environment of its own: only `make test` asks for its 300 MB.
+EMULATORS := .venv-emulators
+EMULATORS_READY := $(EMULATORS)/.locks-installed
 SERVICES := gateway providers sender tracking analytics
 # Interpreters and packages come from this machine and the locks, never from somewhere uv finds by itself.
 export UV_PYTHON_DOWNLOADS := never
@@ -15,7 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 TOGETHER := --no-print-directory --keep-going -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status stop start logs reset demo rebuild verify-log setup lock fmt check test ci bench \
+.PHONY: help up down status stop start logs reset demo rebuild verify-log setup emulators lock fmt check test ci bench \
         check-format check-lint check-types check-imports check-addresses check-tests
 
 help: ## this list
@@ -67,7 +70,21 @@ endif
 
 $(READY): export WHERE := $(CURDIR)
 $(READY): locks/uv.txt locks/dev.txt
-	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh deploy/local/setup.sh
+	@PYTHON='$(PYTHON)' VENV='$(VENV)' LOCK=locks/dev.txt WITH_UV= sh deploy/local/setup.sh
+	@touch $@
+
+emulators: $(EMULATORS_READY) ## what plays SES and Scaleway in tests, in .venv-emulators (make test does it by itself)
+
+EMULATORS_MADE_IN := $(shell cat $(EMULATORS)/.made-in 2>/dev/null)
+ifneq ($(EMULATORS_MADE_IN),)
+ifneq ($(EMULATORS_MADE_IN),$(CURDIR))
+.PHONY: $(EMULATORS_READY)
+endif
+endif
+
+$(EMULATORS_READY): export WHERE := $(CURDIR)
+$(EMULATORS_READY): locks/emulators.txt | $(READY)
+	@PYTHON='$(PYTHON)' VENV='$(EMULATORS)' LOCK=locks/emulators.txt WITH_UV='$(BIN)/uv' sh deploy/local/setup.sh
 	@touch $@
 
 lock: ## resolve anew and write locks/*.txt (hashes, no addresses)
@@ -79,6 +96,9 @@ lock: ## resolve anew and write locks/*.txt (hashes, no addresses)
 	  $(BIN)/uv export --quiet --frozen --package temps-$$service --no-dev --no-emit-workspace \
 	    --format requirements-txt -o locks/$$service.txt || exit 1; \
 	done
+	$(BIN)/uv lock --project tests/emulators
+	$(BIN)/uv export --quiet --frozen --project tests/emulators --no-emit-project --format requirements-txt \
+	  -o locks/emulators.txt
 	@$(MAKE) --no-print-directory check-addresses
 
 # -- checking ----------------------------------------------------------------------------------------------------
@@ -111,7 +131,7 @@ check-addresses:
 check-tests: $(READY)
 	@$(BIN)/python -m pytest -q -n 2 $(wildcard tests/unit tests/contract)
 
-test: $(READY) ## every test but the benchmarks: make test ARGS='-k retry -x'
+test: $(READY) $(EMULATORS_READY) ## every test but the benchmarks: make test ARGS='-k retry -x'
 	@$(BIN)/python -m pytest --ignore=tests/bench $(ARGS)
 
 ci: test ## what the build machine runs

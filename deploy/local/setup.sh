@@ -1,8 +1,9 @@
 #!/bin/sh
 # Makes .venv from the locks: the one thing that must work before anything of ours can run, so it needs only
-# sh and a python3. Called by make when a lock is newer than the last run.
+# sh and a python3. Called by make when a lock is newer than the last run. With VENV, LOCK and
+# WITH_UV (the uv of a .venv that is there) it makes a further environment in the same way.
 set -eu
-PYTHON=${PYTHON:-python3} VENV=${VENV:-.venv} WHERE=${WHERE:-$(pwd -P)}
+PYTHON=${PYTHON:-python3} VENV=${VENV:-.venv} LOCK=${LOCK:-locks/dev.txt} WITH_UV=${WITH_UV:-} WHERE=${WHERE:-$(pwd -P)}
 
 stop() { printf '%s\n' "$@" >&2; exit 1; }
 
@@ -23,7 +24,10 @@ if [ "$made_in" != "$WHERE" ] ||
   "$PYTHON" -m venv "$VENV"
   printf '%s\n' "$WHERE" > "$VENV/.made-in"
 fi
-echo "setup: installing uv (locks/uv.txt)"
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/uv.txt
-echo "setup: installing what the locks name (locks/dev.txt); the first time this takes a minute"
-"$VENV/bin/uv" pip sync --quiet --compile-bytecode --python "$VENV/bin/python" --require-hashes locks/dev.txt
+if [ -z "$WITH_UV" ]; then
+  WITH_UV=$VENV/bin/uv
+  echo "setup: installing uv (locks/uv.txt)"
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/uv.txt
+fi
+echo "setup: installing what the locks name ($LOCK); the first time this takes a minute"
+"$WITH_UV" pip sync --quiet --compile-bytecode --python "$VENV/bin/python" --require-hashes "$LOCK"
