@@ -70,7 +70,8 @@ class Harness:
 class Kind(Protocol):
     """A kind of relay. `missing` says why it cannot be tried here, None when it can."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def opened(self, *, hasty: bool = False) -> AbstractAsyncContextManager[Harness]:
         """Open both sides and close them again. `hasty`: silence after the hand-over is waited out quickly."""
