@@ -14,14 +14,15 @@ from libs.common.principal import read_key
 from libs.common.projector import Projector, live_schemas, read_model
 from libs.common.serve import ASGIApp, Service, background, create_app, run
 from libs.common.settings import load
+from services.analytics.api import audit as audit_routes
 from services.analytics.api import emails as email_routes
 from services.analytics.api import tracking as tracking_routes
 from services.analytics.handlers.dependencies import Dependencies
 from services.analytics.handlers.operate import operate
-from services.analytics.projections import emails, facts, tracking
+from services.analytics.projections import audit, emails, facts, tracking
 from services.analytics.settings import Settings
 
-MODELS = tuple(read_model(module) for module in (facts, emails, tracking))
+MODELS = tuple(read_model(module) for module in (facts, emails, tracking, audit))
 
 ROUTERS = (
     email_routes.lists,
@@ -29,6 +30,7 @@ ROUTERS = (
     email_routes.missing,
     email_routes.details,
     tracking_routes.details,
+    audit_routes.lists,
 )
 """Literal paths first: `stats` and `events` are no ids."""
 

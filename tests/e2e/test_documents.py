@@ -13,7 +13,7 @@ OPERATIONS = {
     *("verify_domain", "delete_email_domain"),
     *("send_email", "list_emails", "get_email_stats", "get_email"),
     *("get_email_tracking", "get_email_tracking_events", "get_tracking_events", "get_tracking_stats"),
-    "get_email_timeline",
+    *("get_email_timeline", "list_audit_logs"),
 }
 
 

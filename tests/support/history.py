@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 from uuid import UUID, uuid5
 
-from libs.common.events import Envelope, parse, timestamp, uuid7
+from libs.common.events import Actor, Envelope, Fact, new_envelope, parse, timestamp, uuid7
 from libs.common.streams import EVENTS, TRACKING
 
 BEGINNING = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -43,6 +43,15 @@ class History:
         fact = fact._replace(log_subject=model.log_subject())
         into.append(fact)
         return fact
+
+    def note(self, fact: Fact, at: datetime, actor: Actor) -> Envelope:
+        """A fact of anything else than an email, caused by `actor`."""
+        sequence = len(self.mail) + 1
+        fact_id = str(uuid5(_SPACE, f"{at.timestamp()} {EVENTS} {sequence}"))
+        made = new_envelope(fact, source="test", actor=actor, at=at, fact_id=fact_id)
+        made = made._replace(stream=EVENTS, sequence=sequence)
+        self.mail.append(made)
+        return made
 
     def again(self, fact: Envelope) -> None:
         """The same fact a second time, further along: published twice outside the window for duplicates."""

@@ -7,10 +7,10 @@ from typing import Any
 from libs.common.events import Envelope
 from libs.common.postgres import Session
 from libs.common.projector import ReadModel, read_model
-from services.analytics.projections import emails, facts, tracking
+from services.analytics.projections import audit, emails, facts, tracking
 from tests.backing import Database
 
-MODELS = tuple(read_model(module) for module in (facts, emails, tracking))
+MODELS = tuple(read_model(module) for module in (facts, emails, tracking, audit))
 
 Tables = dict[str, list[tuple[Any, ...]]]
 

@@ -159,3 +159,23 @@ class TimelineEntry(ResponseModel):
     time: datetime
     actor: dict[str, Any] | None
     data: dict[str, Any]
+
+
+class AuditActor(ResponseModel):
+    """Who did it. `kind` is `key`, `session`, `anonymous`, or `system` (a part of this system); `id` names it."""
+
+    kind: str
+    id: str
+    name: str | None = Field(description="The name it had then: a key's, a user's, or the part's own")
+
+
+class AuditEntry(ResponseModel):
+    """One change. `details` depends on the operation; values of secrets are never in it."""
+
+    id: UUID
+    operation_type: str
+    actor: AuditActor
+    ip_address: str | None
+    user_agent: str | None
+    details: dict[str, Any]
+    created_at: datetime

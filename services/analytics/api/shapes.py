@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from services.analytics.api.models import Email, EmailRecipient, EmailSummary, TimelineEntry, TrackingEvent
+from services.analytics.api.models import (
+    AuditActor,
+    AuditEntry,
+    Email,
+    EmailRecipient,
+    EmailSummary,
+    TimelineEntry,
+    TrackingEvent,
+)
 from services.analytics.domain.tags import tag_shown
 from services.analytics.handlers.read_tracking import headline
 
@@ -37,6 +45,21 @@ def event(row: dict[str, Any]) -> TrackingEvent:
 def entry(row: dict[str, Any]) -> TimelineEntry:
     """A fact of a timeline."""
     return TimelineEntry.model_construct(**row)
+
+
+def audit_entry(row: dict[str, Any]) -> AuditEntry:
+    """A change; a part of the system has no name but its id."""
+    caller = row["caller"] or {}
+    name = row["actor"] if row["kind"] == "system" else row["name"]
+    return AuditEntry.model_construct(
+        id=row["id"],
+        operation_type=row["operation"],
+        actor=AuditActor.model_construct(kind=row["kind"], id=row["actor"], name=name),
+        ip_address=caller.get("ip"),
+        user_agent=caller.get("user_agent"),
+        details=row["details"],
+        created_at=row["created_at"],
+    )
 
 
 def _common(row: dict[str, Any], *, count_machines: bool) -> dict[str, Any]:

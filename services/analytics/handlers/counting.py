@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from libs.common.postgres import Transaction
-from services.analytics.domain.spans import EVERYTHING, spans
+from services.analytics.domain.spans import EVERYTHING, Spans, spans
 from services.analytics.domain.tags import EVERYTHING as EVERY_TAG
 from services.analytics.domain.tags import tag_key
 
@@ -52,17 +52,21 @@ async def counted(ask: Transaction, counters: Counters, part: Slice) -> dict[str
     return sums
 
 
-def _sum_of_counters(counters: Counters, part: Slice, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    stretch = spans(part.since, part.until)
-    values = dict(parameters)
+def of_tiers(stretch: Spans) -> tuple[str, dict[str, Any]]:
+    """The condition for the counters that make up the stretch, and its parameters; it must have some."""
     if stretch == EVERYTHING:
-        tiers = "tier = 'all'"
-    else:
-        pieces = []
-        for number, piece in enumerate(stretch.counted):
-            values |= {f"tier{number}": piece.tier, f"since{number}": piece.since, f"until{number}": piece.until}
-            pieces.append(f"(tier = %(tier{number})s AND start >= %(since{number})s AND start < %(until{number})s)")
-        tiers = f"({' OR '.join(pieces)})"
+        return "tier = 'all'", {}
+    values: dict[str, Any] = {}
+    pieces = []
+    for number, piece in enumerate(stretch.counted):
+        values |= {f"tier{number}": piece.tier, f"since{number}": piece.since, f"until{number}": piece.until}
+        pieces.append(f"(tier = %(tier{number})s AND start >= %(since{number})s AND start < %(until{number})s)")
+    return f"({' OR '.join(pieces)})", values
+
+
+def _sum_of_counters(counters: Counters, part: Slice, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    tiers, values = of_tiers(spans(part.since, part.until))
+    values |= parameters
     sums = ", ".join(f"coalesce(sum({column}), 0)::bigint AS {column}" for column in counters.columns)
     where = ["tag = %(tag)s", tiers]
     if part.domain_id is not None:

@@ -288,7 +288,7 @@ async def test_an_id_that_is_none_is_refused_and_an_unknown_one_is_not_found(day
 
 
 @pytest.mark.parametrize(
-    "path", ["emails/metrics", f"emails/{SENT}/attachments/0", "events", "events/stream", "webhooks", "audit-logs"]
+    "path", ["emails/metrics", f"emails/{SENT}/attachments/0", "events", "events/stream", "webhooks"]
 )
 async def test_what_is_not_built_is_not_found(day: Answering, path: str) -> None:
     answer = await day.get(f"/api/{path}?page=1")
