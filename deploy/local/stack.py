@@ -102,6 +102,7 @@ def environment(plan: Plan, name: str) -> dict[str, str]:
     mail = {
         "TEMPS_KEYRING_FILE": str(plan.credentials.key_ring),
         "TEMPS_LOCAL_INBOX_SMTP": f"{LOOPBACK}:{ports['inbox-smtp']}",
+        "TEMPS_OWN_PORTS": ",".join(str(port) for name, port in sorted(ports.items()) if name != "inbox-smtp"),
     }
     mail |= {name: plan.caller[name] for name in RELAY_SETTINGS if plan.caller.get(name)}
     listens = {"TEMPS_HTTP_PORT": str(ports[name])} if name in ports else {}

@@ -55,11 +55,18 @@ class RelaySettings(Settings):
 
 def own_ports(settings: Settings) -> frozenset[int]:
     """Ports of this machine that are our own servers: no relay is there, whatever a provider says."""
-    urls = [*settings.nats_url.split(","), settings.nats_monitor_url or "", settings.public_url]
-    ports = {urlsplit(url).port for url in urls} | {settings.http_port, settings.internal_port}
+    ports = {port for _, port in own_servers(settings)} | {settings.http_port, settings.internal_port}
+    ports.add(urlsplit(settings.public_url).port or 0)
     if isinstance(settings, RelaySettings):
         ports |= settings.own_ports
     return frozenset(port for port in ports if port)
+
+
+def own_servers(settings: Settings) -> frozenset[tuple[str, int]]:
+    """Host and port of our own servers as the settings name them; in containers they are on other machines."""
+    named = [(url, 4222) for url in settings.nats_url.split(",")] + [(settings.nats_monitor_url or "", 8222)]
+    parts = [(urlsplit(url.strip()), default) for url, default in named]
+    return frozenset((part.hostname, part.port or default) for part, default in parts if part.hostname)
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)

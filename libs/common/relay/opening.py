@@ -1,7 +1,7 @@
 """From a stored provider and its decrypted secret to a relay: the one place that knows every adapter."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pydantic import SecretStr
@@ -10,7 +10,7 @@ from libs.common.events.provider import ProviderState, ProviderType
 from libs.common.relay.outbound import OutboundPolicy
 from libs.common.relay.port import Relay, Trouble
 from libs.common.relay.smtp import SmtpSettings, Timeouts, open_smtp_relay
-from libs.common.settings import RelaySettings, own_ports
+from libs.common.settings import RelaySettings, own_ports, own_servers
 
 Patience = Literal["patient", "brisk", "hurried"]
 """How long to wait: `patient` as the standards say, `brisk` where another provider could take over, `hurried` where a
@@ -25,11 +25,15 @@ _SMTP_PATIENCE: Mapping[Patience, Timeouts] = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the operator allows and where things are, the same for every provider."""
+    """What the operator allows and where things are, the same for every provider.
+
+    `smtp_ports` are those of SMTP relays; empty is any.
+    """
 
     policy: OutboundPolicy = field(default_factory=OutboundPolicy)
     allow_custom_endpoints: bool = False
     scaleway_api_url: str = "https://api.scaleway.com"
+    smtp_ports: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,19 @@ class _Wanted:
 
 def surroundings(settings: RelaySettings) -> Surroundings:
     """Those that the settings describe."""
-    return Surroundings(OutboundPolicy(own_ports(settings)), settings.allow_custom_endpoints, settings.scaleway_api_url)
+    inbox_host, _, inbox_port = (settings.local_inbox_smtp or "").rpartition(":")
+    policy = OutboundPolicy(
+        own_ports=own_ports(settings),
+        own_servers=own_servers(settings),
+        allow_private=settings.outbound_policy == "allow_private",
+        inbox=(inbox_host, int(inbox_port)) if inbox_port.isdecimal() else None,
+    )
+    return Surroundings(
+        policy=policy,
+        allow_custom_endpoints=settings.allow_custom_endpoints,
+        scaleway_api_url=settings.scaleway_api_url,
+        smtp_ports=settings.smtp_ports,
+    )
 
 
 def open_relay(
@@ -72,7 +88,8 @@ def _smtp(wanted: _Wanted) -> Relay:
         max_connections=wanted.connections,
         timeouts=_SMTP_PATIENCE[wanted.patience],
     )
-    return open_smtp_relay(settings, policy=wanted.surroundings.policy)
+    around = wanted.surroundings
+    return open_smtp_relay(settings, policy=replace(around.policy, ports=around.smtp_ports))
 
 
 def _not_there(wanted: _Wanted) -> Trouble:

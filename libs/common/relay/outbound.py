@@ -1,7 +1,8 @@
 """Where we may connect to: a host from a user is resolved once, checked, and reached by the checked address.
 
 Against server-side request forgery, DNS rebinding included: whoever may create a provider must not reach a
-cloud's metadata or our own servers. Private networks and loopback stay open, for a relay there is a feature.
+cloud's metadata or our own servers. Private networks and loopback stay open unless the operator closes them, for a
+relay there is a feature.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ _REFUSED = tuple(
         "224.0.0.0/4",  # multicast (RFC 5771)
         "255.255.255.255/32",  # broadcast
         "100.100.100.200/32",  # Alibaba Cloud's metadata
+        "168.63.129.16/32",  # Azure's platform channel, a public address that never leaves the host
         "::/128",  # unspecified
         "fe80::/10",  # link-local (RFC 4291)
         "ff00::/8",  # multicast
@@ -29,34 +31,64 @@ _REFUSED = tuple(
     )
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+_COMPATIBLE = ipaddress.IPv6Network("::/96")  # an IPv4 address in its last 32 bits, RFC 4291 section 2.5.5.1
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that IANA has given out; `is_global` knows the exceptions
 
 
 class OutboundRefused(Exception):
-    """The host leads to an address that is never connected to."""
+    """This is never connected to; the argument says why, for the operator and nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundPolicy:
-    """`own_ports`: ports of this machine that are our own servers (NATS, Postgres, internal HTTP)."""
+    """What the operator lets users connect to. `ports`: only these; empty is any.
+
+    `own_ports`: ports of this machine that are our own servers (NATS, Postgres, internal HTTP). `own_servers`: host
+    and port of those that may be on other machines. `inbox`: host and port of the bundled inbox, to which nothing
+    of all this applies. `allow_private`: whether addresses that are not public may be connected to.
+    """
 
     own_ports: frozenset[int] = frozenset()
+    own_servers: frozenset[tuple[str, int]] = frozenset()
+    allow_private: bool = True
+    ports: frozenset[int] = frozenset()
+    inbox: tuple[str, int] | None = None
 
     def permits(self, address: Address, port: int) -> bool:
-        """Neither in an always-refused range, however it is written, nor one of our own servers."""
+        """Whether nothing speaks against it, however the address is written."""
+        return self.refusal(address, port) is None
+
+    def refusal(self, address: Address, port: int) -> str | None:
+        """What speaks against it."""
         plain = unwrapped(address)
         if any(plain.version == network.version and plain in network for network in _REFUSED):
-            return False
-        return not (plain.is_loopback and port in self.own_ports)
+            return f"{plain} is in a range that is never connected to"
+        if self.ports and port not in self.ports:
+            return f"port {port} is not one of TEMPS_SMTP_PORTS"
+        if not self.allow_private and not is_public(plain):
+            return f"{plain} is not a public address, and TEMPS_OUTBOUND_POLICY is public"
+        if port in self.own_ports and (_is_of_this_machine(plain) or _is_of_this_machine(address)):
+            return f"port {port} of this machine is one of our own servers"
+        return None
+
+    def is_inbox(self, host: str, port: int) -> bool:
+        """Whether `host` is what the operator calls the bundled inbox; loopback's names are equal."""
+        return self.inbox is not None and (_same_name(host), port) == (_same_name(self.inbox[0]), self.inbox[1])
 
 
 def unwrapped(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64), so that it cannot hide there."""
+    """The IPv4 address inside an IPv6 one (mapped, compatible, 6to4, Teredo, NAT64), so that it cannot hide there."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _NAT64:
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     teredo = address.teredo
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else address)
+
+
+def is_public(address: Address) -> bool:
+    """Reachable by everybody: no loopback, private (RFC 1918, RFC 4193), carrier's (RFC 6598) or reserved range."""
+    return address.is_global and (address.version == 4 or address in _GLOBAL_UNICAST)
 
 
 def literal(host: str) -> Address | None:
@@ -65,6 +97,12 @@ def literal(host: str) -> Address | None:
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
         return None
+
+
+def is_loopback_name(host: str) -> bool:
+    """`localhost`, or an address that is loopback as written."""
+    spelled = literal(host)
+    return unwrapped(spelled).is_loopback if spelled else host.lower().rstrip(".") == "localhost"
 
 
 async def resolve(host: str, port: int) -> tuple[str, ...]:
@@ -79,11 +117,52 @@ async def permitted_addresses(
     """Every address of `host`, each of them permitted: connect to these and never to the name.
 
     One refused address refuses the host, or an attacker's second record would be tried after the first.
-    Raises `OutboundRefused` and `socket.gaierror`.
+    Raises `OutboundRefused`, `OSError` and `ValueError` (a name that cannot be one).
     """
+    addresses = await _addresses(host, port, resolver)
+    if not addresses:
+        raise OSError("the name has no address")
+    if policy.is_inbox(host, port):
+        return addresses
+    for address in addresses:
+        why = policy.refusal(address, port)
+        if why is not None:
+            raise OutboundRefused(why)
+    for own, own_port in policy.own_servers:
+        if port == own_port and not set(addresses).isdisjoint(await _known_addresses(own, port, resolver)):
+            raise OutboundRefused(f"it is {own}:{port}, one of our own servers")
+    return addresses
+
+
+async def _addresses(host: str, port: int, resolver: Resolver) -> tuple[Address, ...]:
     spelled = literal(host)
     names = (str(spelled),) if spelled else await resolver(host, port)
-    addresses = tuple(ipaddress.ip_address(name.partition("%")[0]) for name in names)
-    if not addresses or not all(policy.permits(address, port) for address in addresses):
-        raise OutboundRefused(host)
-    return addresses
+    return tuple(ipaddress.ip_address(name.partition("%")[0]) for name in names)
+
+
+async def _known_addresses(host: str, port: int, resolver: Resolver) -> tuple[Address, ...]:
+    try:
+        return await _addresses(host, port, resolver)
+    except (OSError, ValueError):
+        return ()  # nor can anybody reach it by this name
+
+
+def _is_of_this_machine(address: Address) -> bool:
+    """Whether it is one of this machine's addresses, or this container's: only those can be bound to.
+
+    Nothing is sent and no port is kept. Where the kernel lets everything be bound to (`ip_nonlocal_bind`), every
+    address counts as ours: then `own_ports` are refused everywhere.
+    """
+    if address.is_loopback:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
+
+
+def _same_name(host: str) -> str:
+    return "localhost" if is_loopback_name(host) else str(literal(host) or host.lower().rstrip("."))

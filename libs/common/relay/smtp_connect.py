@@ -11,9 +11,17 @@ from typing import cast
 import aiosmtplib
 
 from libs.common.relay.classify import Stage, clean, provider_trouble
-from libs.common.relay.outbound import Address, OutboundPolicy, Resolver, resolve, unwrapped
+from libs.common.relay.outbound import (
+    Address,
+    OutboundPolicy,
+    Resolver,
+    is_loopback_name,
+    is_public,
+    resolve,
+    unwrapped,
+)
 from libs.common.relay.port import Trouble
-from libs.common.relay.smtp_dial import CannotConnect, address_literal, dial, is_loopback_name
+from libs.common.relay.smtp_dial import CannotConnect, address_literal, dial
 from libs.common.relay.smtp_settings import SmtpSettings
 from libs.common.relay.smtp_wire import Wire
 
@@ -59,9 +67,11 @@ class Dialer:
 
     async def _client(self, sock: socket.socket, address: Address) -> aiosmtplib.SMTP:
         settings = self.settings
-        local = unwrapped(address).is_loopback
-        if settings.username and settings.encryption == "none" and not local:
-            text = "the password would cross the network in clear text"
+        plain = unwrapped(address)
+        local = plain.is_loopback
+        # "none" is for a relay next door; nobody means to show everybody on the way there a password.
+        if settings.username and settings.encryption == "none" and is_public(plain):
+            text = "the password would cross the Internet in clear text"
             raise CannotConnect(Trouble("configuration", text, suggestion="Use encryption starttls or tls."))
         # Loosened only where both the name and the connected address say that it is this machine.
         trusting = settings.accept_invalid_certs or (local and is_loopback_name(settings.host))

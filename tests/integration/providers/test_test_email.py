@@ -124,7 +124,7 @@ def test_nothing_listening_on_localhost_comes_with_a_suggestion(clean_nats: Nats
                 await api.made(credentials={"host": "localhost", "port": taken.getsockname()[1]})
                 answer = await check(api)
                 assert (answer.status, answer.json["success"]) == (200, False)
-                assert "refused the connection" in answer.json["error"]
+                assert "cannot be connected to" in answer.json["error"]
                 assert "container" in answer.json["error"]
 
     run(main())

@@ -79,14 +79,26 @@ def test_a_relay_that_wants_a_login_we_do_not_have_is_configuration_trouble() ->
     aio.run(run())
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1", "10.0.0.1", "2001:db8::1"])
-def test_a_password_never_crosses_the_network_in_clear_text(address: str) -> None:
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
+def test_a_password_never_crosses_the_internet_in_clear_text(address: str) -> None:
     async def run() -> None:
         ours = open_smtp_relay(settings(25, host="localhost", **CREDENTIALS))
         with socket.socket() as sock, pytest.raises(CannotConnect) as refused:
             await ours.dialer._client(sock, ip_address(address))
         assert refused.value.trouble.kind == "configuration"
         assert "clear text" in refused.value.trouble.text
+
+    aio.run(run())
+
+
+def test_to_a_relay_next_door_a_password_may_go_unencrypted_if_its_owner_says_so() -> None:
+    async def run() -> None:
+        ours = open_smtp_relay(settings(25, host="relay.test", **CREDENTIALS))
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            sock = socket.create_connection(server.getsockname())
+            client = await ours.dialer._client(sock, ip_address("10.0.0.1"))
+            client.close()
+            sock.close()
 
     aio.run(run())
 

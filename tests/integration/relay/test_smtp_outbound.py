@@ -1,60 +1,155 @@
 """Where a relay of ours connects to, seen from the wire."""
 
+import asyncio
+import logging
+from dataclasses import replace
+
 import pytest
 
-from libs.common.relay.outbound import OutboundPolicy
+from libs.common.relay.opening import open_relay, surroundings
+from libs.common.relay.outbound import OutboundPolicy, Resolver, resolve
 from libs.common.relay.port import Trouble
 from libs.common.relay.smtp import open_smtp_relay
+from libs.common.relay.smtp_dial import FLOOR
+from libs.common.settings import RelaySettings
 from tests.integration.relay.common import (
     HASTY,
     PATIENT,
     patient_but,
     settings,
-    submission,
     tried,
 )
 from tests.support import aio
 from tests.support.relay import ScriptedRelay, hang
+from tests.support.sending import provider_state
+
+REFUSED = OutboundPolicy(own_ports=frozenset(range(1, 65536)))
 
 
-def test_a_refused_connection_on_localhost_says_what_that_means_in_a_container() -> None:
-    async def run() -> Trouble | None:
-        async with ScriptedRelay() as relay:
-            port = relay.port
-        return await open_smtp_relay(settings(port, host="localhost")).check_credentials()
-
-    trouble = aio.run(run())
+async def failed(
+    host: str, port: int, *, policy: OutboundPolicy, resolver: Resolver = resolve
+) -> tuple[Trouble, float]:
+    """What the caller is told of a dial that fails, and after how many seconds."""
+    ours = open_smtp_relay(settings(port, host=host), policy=policy, resolver=resolver)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    trouble = await ours.check_credentials()
+    took = loop.time() - began
+    await ours.close()
     assert trouble is not None
-    assert trouble.kind == "connection"
-    assert "refused" in trouble.text
-    assert "container" in (trouble.suggestion or "")
+    return trouble, took
 
 
-def test_a_host_that_leads_to_metadata_is_never_connected_to() -> None:
-    async def metadata(_host: str, _port: int) -> tuple[str, ...]:
-        return ("127.0.0.1", "169.254.169.254")
+async def metadata(_host: str, _port: int) -> tuple[str, ...]:
+    return ("127.0.0.1", "169.254.169.254")
+
+
+def test_a_refusal_and_a_closed_port_cannot_be_told_apart(caplog: pytest.LogCaptureFixture) -> None:
+    """The floor's tolerance: what a busy machine may add, and less than a person could build a port scanner on."""
 
     async def run() -> None:
         async with ScriptedRelay() as relay:
-            ours = open_smtp_relay(settings(relay.port, host="relay.test"), resolver=metadata)
-            trouble = (await ours.send(submission())).trouble
-            assert trouble is not None
-            assert trouble.kind == "configuration"
-            assert trouble.text.startswith("address_not_allowed")
+            port = relay.port
+            open_but_ours = await failed("localhost", port, policy=REFUSED)
+            other_port = await failed("localhost", port, policy=OutboundPolicy(ports=frozenset({port % 65535 + 1})))
+            private = await failed("localhost", port, policy=OutboundPolicy(allow_private=False))
+            leads_to_metadata = await failed("localhost", port, policy=OutboundPolicy(), resolver=metadata)
             assert relay.sessions == []
+        closed = await failed("localhost", port, policy=OutboundPolicy())
+        nowhere = await failed("localhost", port, policy=OutboundPolicy(), resolver=_nowhere)
+        everything = (open_but_ours, other_port, private, leads_to_metadata, closed, nowhere)
+        assert {trouble for trouble, _ in everything} == {closed[0]}
+        assert closed[0].kind == "connection"
+        assert closed[0].text == f"localhost:{port} cannot be connected to"
+        times = [took for _, took in everything]
+        assert min(times) >= FLOOR
+        assert max(times) - min(times) < 0.15
+
+    with caplog.at_level(logging.WARNING):
+        aio.run(run())
+    for really in (
+        "our own servers",
+        "TEMPS_SMTP_PORTS",
+        "not a public",
+        "never connected",
+        "Connection refused",
+        "no address",
+    ):
+        assert caplog.text.count(really) >= 1, really
+
+
+async def _nowhere(_host: str, _port: int) -> tuple[str, ...]:
+    return ()
+
+
+def test_a_queue_of_failures_is_said_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with ScriptedRelay() as relay:
+            port = relay.port
+        await asyncio.gather(*(failed("127.0.0.1", port, policy=OutboundPolicy()) for _ in range(5)))
+        assert caplog.text.count(f"127.0.0.1:{port} was not connected to") == 1
+
+    with caplog.at_level(logging.WARNING):
+        aio.run(run())
+
+
+def test_a_success_is_not_delayed() -> None:
+    async def run() -> None:
+        async with ScriptedRelay() as relay:
+            ours = open_smtp_relay(settings(relay.port))
+            loop = asyncio.get_running_loop()
+            times = []
+            for _ in range(3):
+                began = loop.time()
+                assert await ours.check_credentials() is None
+                times.append(loop.time() - began)
+            assert min(times) < FLOOR
 
     aio.run(run())
 
 
-def test_our_own_servers_are_not_spoken_to() -> None:
+@pytest.mark.parametrize("word", ["container", "TEMPS_OUTBOUND_POLICY", "TEMPS_SMTP_PORTS", "Nothing listens"])
+def test_the_suggestion_names_every_possibility(word: str) -> None:
     async def run() -> None:
         async with ScriptedRelay() as relay:
-            policy = OutboundPolicy(own_ports=frozenset({relay.port}))
-            ours = open_smtp_relay(settings(relay.port), policy=policy)
-            trouble = await ours.check_credentials()
-            assert trouble is not None
-            assert trouble.text.startswith("address_not_allowed")
-            assert relay.sessions == []
+            port = relay.port
+        trouble, _ = await failed("127.0.0.1", port, policy=OutboundPolicy())
+        assert word in (trouble.suggestion or "")
+
+    aio.run(run())
+
+
+def test_the_bundled_inbox_is_connected_to_under_the_strictest_policy() -> None:
+    async def run() -> None:
+        async with ScriptedRelay() as relay:
+            policy = replace(REFUSED, allow_private=False, ports=frozenset({587}), inbox=("localhost", relay.port))
+            assert await open_smtp_relay(settings(relay.port), policy=policy).check_credentials() is None
+
+    aio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("setting", "allowed"),
+    [
+        ({}, True),
+        ({"outbound_policy": "public"}, False),
+        ({"smtp_ports": "587"}, False),
+        ({"smtp_ports": "587,{port}"}, True),
+        ({"own_ports": "{port}"}, False),
+        ({"nats_url": "nats://127.0.0.1:{port}"}, False),
+        ({"own_ports": "{port}", "outbound_policy": "public", "local_inbox_smtp": "127.0.0.1:{port}"}, True),
+    ],
+)
+def test_the_operators_settings_decide(setting: dict[str, str], *, allowed: bool) -> None:
+    async def run() -> None:
+        async with ScriptedRelay() as relay:
+            given = {name: value.format(port=relay.port) for name, value in setting.items()}
+            files = {"principal_key_file": "unused", "keyring_file": "unused"}
+            around = surroundings(RelaySettings.model_validate({"nats_url": "nats://127.0.0.1:1", **files, **given}))
+            ours = open_relay(provider_state(1, relay.port), {}, around, connections=1)
+            assert not isinstance(ours, Trouble)
+            assert (await ours.check_credentials() is None) is allowed
+            assert bool(relay.sessions) is allowed
 
     aio.run(run())
 
@@ -79,7 +174,7 @@ def test_a_name_without_address_is_a_connection_trouble(host: str) -> None:
     trouble = aio.run(open_smtp_relay(settings(25, host=host)).check_credentials())
     assert trouble is not None
     assert trouble.kind == "connection"
-    assert "resolved" in trouble.text
+    assert trouble.text == f"{host}:25 cannot be connected to"
 
 
 def test_the_next_address_is_tried_when_one_does_not_answer() -> None:

@@ -47,6 +47,15 @@ def test_secrets_reach_only_those_who_need_them(plan: Plan) -> None:
     assert have["providers"]["TEMPS_KEYRING_FILE"] == have["sender"]["TEMPS_KEYRING_FILE"]
 
 
+def test_those_who_reach_relays_know_every_port_of_ours_but_the_inboxs(plan: Plan) -> None:
+    have = {part.name: part.environment for part in stack.parts(plan)}
+    for name, settings in have.items():
+        ports = settings.get("TEMPS_OWN_PORTS")
+        assert (ports is not None) == (name in {"providers", "sender", "worker"}), name
+        if ports is not None:
+            assert {int(port) for port in ports.split(",")} == set(plan.ports.values()) - {plan.ports["inbox-smtp"]}
+
+
 def test_only_the_gateway_listens_where_the_caller_says(plan: Plan) -> None:
     open_plan = Plan(plan.home, plan.ports, plan.credentials, {"TEMPS_HTTP_HOST": "192.0.2.7"})
     hosts = {part.name: part.environment.get("TEMPS_HTTP_HOST") for part in stack.parts(open_plan)}

@@ -20,6 +20,7 @@ from tests.support import aio
         "239.255.255.255",
         "255.255.255.255",
         "100.100.100.200",
+        "168.63.129.16",
         "::",
         "fe80::1",
         "ff02::1",
@@ -27,6 +28,7 @@ from tests.support import aio
         "::ffff:169.254.169.254",
         "::ffff:0.0.0.0",
         "64:ff9b::a9fe:a9fe",
+        "::169.254.169.254",
         "2002:a9fe:a9fe::1",
     ],
 )
@@ -47,6 +49,87 @@ def test_our_own_servers_are_not_mailed_to(address: str) -> None:
     assert not policy.permits(ipaddress.ip_address(address), 4222)
     assert policy.permits(ipaddress.ip_address(address), 25)
     assert policy.permits(ipaddress.ip_address("192.0.2.1"), 4222)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.31.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "240.0.0.1",
+        "::1",
+        "fd12::1",
+        "fec0::1",
+        "2001:db8::1",
+        "64:ff9b:1::1",
+        "::ffff:10.1.2.3",
+        "64:ff9b::a01:203",
+        "2002:a01:203::1",
+        "169.254.169.254",
+    ],
+)
+def test_where_only_public_addresses_are_allowed_others_are_not(address: str) -> None:
+    assert not OutboundPolicy(allow_private=False).permits(ipaddress.ip_address(address), 25)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "100.63.255.255", "2606:4700::1111", "::ffff:8.8.8.8"])
+def test_public_addresses_are_open_under_either_policy(address: str) -> None:
+    for allow_private in (False, True):
+        assert OutboundPolicy(allow_private=allow_private).permits(ipaddress.ip_address(address), 25)
+
+
+def test_where_ports_are_named_only_those_are_open() -> None:
+    policy = OutboundPolicy(ports=frozenset({25, 587}))
+    address = ipaddress.ip_address("192.0.2.1")
+    assert policy.permits(address, 587)
+    assert not policy.permits(address, 2525)
+
+
+def test_every_address_of_this_machine_leads_to_our_own_servers() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing; the kernel says which address of ours it would use
+        ours = ipaddress.ip_address(probe.getsockname()[0])
+    if ours.is_loopback:
+        pytest.skip("this machine has no address but loopback")
+    policy = OutboundPolicy(own_ports=frozenset({4222}))
+    assert not policy.permits(ours, 4222)
+    assert not policy.permits(ipaddress.ip_address(f"::ffff:{ours}"), 4222)
+    assert policy.permits(ours, 25)
+
+
+def test_our_own_servers_on_other_machines_are_found_by_their_addresses() -> None:
+    known = {"nats": ("10.0.0.7",), "alias.example": ("10.0.0.7",), "relay.example": ("10.0.0.8",)}
+
+    async def resolve(host: str, _port: int) -> tuple[str, ...]:
+        return known[host]
+
+    policy = OutboundPolicy(own_servers=frozenset({("nats", 4222)}))
+    for host in ("nats", "alias.example", "10.0.0.7"):
+        with pytest.raises(OutboundRefused, match="our own"):
+            aio.run(permitted_addresses(host, 4222, policy=policy, resolver=resolve))
+        aio.run(permitted_addresses(host, 25, policy=policy, resolver=resolve))
+    aio.run(permitted_addresses("relay.example", 4222, policy=policy, resolver=resolve))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "LOCALHOST."])
+def test_the_bundled_inbox_is_excepted_from_everything(host: str) -> None:
+    policy = OutboundPolicy(
+        own_ports=frozenset({1025, 4222}), allow_private=False, ports=frozenset({587}), inbox=("127.0.0.1", 1025)
+    )
+
+    async def resolve(_host: str, _port: int) -> tuple[str, ...]:
+        return ("127.0.0.1",)
+
+    assert aio.run(permitted_addresses(host, 1025, policy=policy, resolver=resolve))
+    with pytest.raises(OutboundRefused):
+        aio.run(permitted_addresses(host, 4222, policy=policy, resolver=resolve))
+    with pytest.raises(OutboundRefused):
+        aio.run(permitted_addresses("relay.example", 1025, policy=policy, resolver=resolve))
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:a9fe:a9fe]", "fe80::1"])
