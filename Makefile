@@ -18,7 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 TOGETHER := --no-print-directory --keep-going -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status stop start logs reset demo rebuild verify-log setup emulators lock fmt check test ci bench \
+.PHONY: help up down status stop start logs reset rotate-keys demo rebuild verify-log setup emulators lock fmt check test ci bench \
         check-format check-lint check-types check-imports check-addresses check-tests
 
 help: ## this list
@@ -46,6 +46,9 @@ logs: $(READY) ## follow the logs, of all or of one: make logs SERVICE=sender
 
 reset: $(READY) ## forget every email, key and setting of TEMPS_HOME (asks first)
 	@exec $(BIN)/python -m deploy.local reset
+
+rotate-keys: $(READY) ## new keys for stored credentials and passwords, while it runs; again to go on after an interruption
+	@exec $(BIN)/python -m deploy.local rotate-keys
 
 demo: $(READY) ## 200 tracked emails through the running system, with what came of them
 	@exec $(BIN)/python -m deploy.local.demo

@@ -1,4 +1,4 @@
-"""The commands behind make: up, down, status, stop, start, logs, reset, and run (a command of a service)."""
+"""The commands behind make: up, down, status, stop, start, logs, reset, rotate-keys, and run (one of a service)."""
 
 import argparse
 import contextlib
@@ -25,6 +25,7 @@ def main() -> int:
         "start": _start,
         "logs": _logs,
         "reset": _reset,
+        "rotate-keys": _rotate_keys,
         "run": _run,
     }
     try:
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text).add_argument("part", help="for instance postgres")
     commands.add_parser("logs", help="follow the logs").add_argument("part", nargs="?")
     commands.add_parser("reset", help="delete this home's data").add_argument("--yes", action="store_true")
+    commands.add_parser("rotate-keys", help="new keys for stored secrets, while everything runs")
     run = commands.add_parser("run", help="a service's command, with that service's settings")
     run.add_argument("part")
     run.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -154,6 +156,14 @@ def _reset(arguments: argparse.Namespace) -> int:
     with contextlib.suppress(OSError):
         home.path.rmdir()
     print("deleted; the next make up starts anew")
+    return 0
+
+
+def _rotate_keys(_: argparse.Namespace) -> int:
+    from deploy.local.rotation import rotate_keys  # noqa: PLC0415
+    from deploy.local.up import say  # noqa: PLC0415
+
+    rotate_keys(open_home(os.environ), say)
     return 0
 
 

@@ -12,6 +12,7 @@ from deploy.local.postgres import Passwords
 from libs.common.apikey import new_key
 
 KEY_BYTES = 32
+KEY_RING, GATEWAY_KEY_RING = "keyring.json", "gateway-keyring.json"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ def ensure(home: Home) -> Credentials:
     return Credentials(
         principal_key=secret("principal.key", _new_signing_key),
         session_key=secret("session.key", _new_signing_key),
-        gateway_key_ring=secret("gateway-keyring.json", _new_key_ring),
-        key_ring=secret("keyring.json", _new_key_ring),
+        gateway_key_ring=secret(GATEWAY_KEY_RING, _new_key_ring),
+        key_ring=secret(KEY_RING, _new_key_ring),
         api_key=_keep(home / "api-key", new_key),
         admin_password=_keep(home / "admin-password", lambda: secrets.token_urlsafe(12)),
         postgres=Passwords(password("postgres-superuser"), password("postgres-owner"), password("postgres-analytics")),

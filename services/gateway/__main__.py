@@ -16,7 +16,8 @@ from libs.common.consume import View
 from libs.common.errors import TempsError
 from libs.common.events import Actor, Envelope, Fact, new_envelope
 from libs.common.principal import read_key
-from libs.common.secrets import read_key_ring
+from libs.common.resealing import keep_resealed
+from libs.common.secrets import RingFile
 from libs.common.serve import ASGIApp, Service, background, create_app, run, serve_also
 from libs.common.settings import load
 from services.gateway.adapters.freshness import FreshView
@@ -67,7 +68,8 @@ async def open_service(settings: GatewaySettings) -> AsyncIterator[ASGIApp]:
     key_view = View(bus, set_name="key", apply=keys.apply, reset=keys.reset)
     user_view = View(bus, set_name="user", apply=users.apply, reset=users.reset)
     passwords = Passwords()
-    hashes = PasswordHashes(bus, read_key_ring(settings.keyring_file))
+    ring = RingFile(settings.keyring_file)
+    hashes = PasswordHashes(bus, ring)
     session_key = read_key(settings.session_key_file)
     authenticator = Authenticator(
         keys=keys,
@@ -131,6 +133,7 @@ async def open_service(settings: GatewaySettings) -> AsyncIterator[ASGIApp]:
         rate_limit=RateLimit(settings.rate_limit_per_second) if settings.rate_limit_per_second else None,
     )
     tasks = [key_view.run(), user_view.run(), _begin(first_steps, key_view, user_view, begun)]
+    tasks.append(keep_resealed(bus, ring, "user"))
     if settings.internal_port:
         tasks.append(serve_also(own, host=settings.http_host, port=settings.internal_port))
     await bus.start()

@@ -11,7 +11,8 @@ from libs.common.consume import View
 from libs.common.errors import UnavailableError
 from libs.common.principal import read_key
 from libs.common.relay.opening import surroundings
-from libs.common.secrets import SecretsError, read_key_ring
+from libs.common.resealing import keep_resealed
+from libs.common.secrets import RingFile, SecretsError
 from libs.common.serve import ASGIApp, Service, background, create_app, run
 from libs.common.settings import load
 from services.providers.adapters.messages import compose
@@ -38,7 +39,8 @@ def main() -> None:
 async def open_service(settings: ProvidersSettings) -> AsyncIterator[ASGIApp]:
     """Everything this process is made of, from the bottom up."""
     bus = Bus(settings.nats_url, name="providers")
-    secrets = StoredSecrets(bus, read_key_ring(settings.keyring_file))
+    ring = RingFile(settings.keyring_file)
+    secrets = StoredSecrets(bus, ring)
     providers, domains, users = known_providers(), known_domains(), known_users()
     views = {
         "provider": View(bus, set_name="provider", apply=providers.apply, reset=providers.reset),
@@ -77,7 +79,11 @@ async def open_service(settings: ProvidersSettings) -> AsyncIterator[ASGIApp]:
     )
     await bus.start()
     try:
-        async with background(*(view.run() for view in views.values()), _keep_secrets(registry, secrets, checked)):
+        async with background(
+            *(view.run() for view in views.values()),
+            _keep_secrets(registry, secrets, checked),
+            _rotate(bus, ring, checked),
+        ):
             yield create_app(service)
     finally:
         await bus.close()
@@ -99,10 +105,16 @@ async def _keep_secrets(registry: Registry, secrets: StoredSecrets, checked: asy
     while True:
         try:
             if await registry.provider_view.refresh():
-                await secrets.clean(registry.providers.live.values())
+                await secrets.clean(registry.providers)
         except BusError as error:
             log.warning("secrets are not cleaned up now: %s", error)
         await asyncio.sleep(_CLEAN_EVERY)
+
+
+async def _rotate(bus: Bus, ring: RingFile, checked: asyncio.Event) -> None:
+    """Only behind the canary: under a wrong ring nothing is encrypted anew."""
+    await checked.wait()
+    await keep_resealed(bus, ring, "provider")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from libs.common.bus import Bus
 from libs.common.consume import View
 from libs.common.principal import read_key
 from libs.common.relay.opening import surroundings
-from libs.common.secrets import read_key_ring
+from libs.common.secrets import RingFile
 from libs.common.serve import ASGIApp, Service, Shortcut, background, create_app, run
 from libs.common.settings import load
 from services.sender.adapters.directory import ViewedDirectory
@@ -91,7 +91,7 @@ def make_worker(
     gate = Gate(connected=lambda: bus.connected, log_is_full=space.full_for_sending)
     view = View(bus, set_name="provider", apply=providers.apply, reset=providers.reset)
     journal = LogJournal(bus, gate, recent, providers.living, view)
-    ring = read_key_ring(settings.keyring_file)
+    relays = Relays(bus, RingFile(settings.keyring_file), surroundings(settings))
     deliver = DeliverDeps(
         journal=journal,
         mailroom=LogMailroom(bus),
@@ -114,7 +114,8 @@ def make_worker(
         recent=recent,
         journal=journal,
         outlets=outlets,
-        open_relay=Relays(bus, ring, surroundings(settings)).open,
+        open_relay=relays.open,
+        check_ring=lambda: relays.check(providers.living.values()),
         local_inbox_connections=settings.local_inbox_connections,
         drain_seconds=settings.drain_seconds,
     )

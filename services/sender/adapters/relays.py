@@ -1,7 +1,7 @@
 """From a provider's settings and its encrypted secret to a relay that can send."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -10,7 +10,7 @@ from libs.common.bus import Bus
 from libs.common.events.provider import ProviderState
 from libs.common.relay.opening import Patience, Surroundings, open_relay
 from libs.common.relay.port import Relay, Trouble
-from libs.common.secrets import KeyRing, SecretsError
+from libs.common.secrets import RingFile, SecretsError, UnknownKeyError
 from libs.common.streams import SECRETS, secret_subject
 from services.sender.adapters.journal import persistently
 
@@ -22,17 +22,46 @@ class Relays:
     """Opens relays; the secret is read when it is needed and kept by the relay alone."""
 
     bus: Bus
-    ring: KeyRing
+    ring: RingFile
     surroundings: Surroundings
 
     async def open(self, provider: ProviderState, connections: int) -> Relay | Trouble:
-        """A relay of that many connections, or the configuration trouble that stands in the way."""
+        """A relay of that many connections, or the trouble that stands in the way.
+
+        A key that is not in the ring may be on its way here (a mounted ring is late on some machine), so that passes;
+        what does not decrypt under its own key never will.
+        """
         try:
             secret = await self._secret(provider)
+        except UnknownKeyError as error:
+            return Trouble("connection", f"The provider's credentials cannot be read yet: {error}")
         except SecretsError as error:
             return Trouble("configuration", f"The provider's credentials cannot be read: {error}")
         patience: Patience = "brisk" if provider.fallback_provider_ids else "patient"
         return open_relay(provider, secret, self.surroundings, connections=connections, patience=patience)
+
+    async def check(self, providers: Iterable[ProviderState]) -> None:
+        """The canary at start: with another installation's ring every provider would be stopped, one after the other.
+
+        Raises `SecretsError` when nothing decrypts and something is wrong. A single damaged secret is its provider's
+        trouble alone.
+        """
+        read, wrong = 0, None
+        for provider in tuple(providers):  # a view changes while its secrets are read
+            if provider.credential_version is None:
+                continue
+            try:
+                await self._secret(provider)
+            except UnknownKeyError as error:
+                log.warning("provider %d waits for its key: %s", provider.id, error)
+            except SecretsError as error:
+                log.error("provider %d: %s", provider.id, error)  # noqa: TRY400 - the text says it all
+                wrong = wrong if isinstance(error, _NotStoredError) else error
+            else:
+                read += 1
+        if wrong is not None and not read:
+            log.critical("%s. Start with the right TEMPS_KEYRING_FILE.", wrong)
+            raise wrong
 
     async def _secret(self, provider: ProviderState) -> Mapping[str, str]:
         version = provider.credential_version
@@ -41,10 +70,14 @@ class Relays:
         subject = secret_subject("provider", provider.id, version)
         stored = await persistently(lambda: self.bus.direct_last(SECRETS, subject))
         if stored is None:
-            raise SecretsError("they are not in the store")
+            raise _NotStoredError("they are not in the store")
         plain = self.ring.decrypt(stored.data, bound_to=f"provider/{provider.id}")
         try:
             secret: Mapping[str, str] = orjson.loads(plain)
         except orjson.JSONDecodeError:
             raise SecretsError("they are not in the form this version knows") from None
         return secret
+
+
+class _NotStoredError(SecretsError):
+    """Nothing decrypts wrongly: somebody has to give them anew."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from libs.common.consume import View
@@ -36,6 +36,8 @@ class Worker:
     outlets: dict[int, ProviderOutlet]
     """By provider; deliveries look their way out up here."""
     open_relay: OpenRelay
+    check_ring: Callable[[], Awaitable[None]]
+    """Raises when the key ring is not the one that the providers' credentials were stored with."""
     local_inbox_connections: int
     drain_seconds: float
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -50,6 +52,7 @@ class Worker:
         """Feed every provider for ever; a feeder that dies takes the worker with it, and drains it when cancelled."""
         try:
             await self.view.caught_up.wait()
+            await self.check_ring()
             await persistently(lambda: self.recent.load(self.feeding.bus))
             while True:
                 self._changed.clear()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.secrets import SecretsError, read_key_ring
+from libs.common.secrets import RingFile, SecretsError
 from libs.common.streams import SECRETS
 from services.providers.adapters.secrets import StoredSecrets
 from services.providers.projections.states import known_providers
@@ -62,9 +62,9 @@ def test_versions_that_no_fact_names_are_deleted_when_they_are_old(clean_nats: N
         known = known_providers()
         for fact in await api.facts("mail.provider.*"):
             known.apply(fact)
-        stored = StoredSecrets(api.bus, read_key_ring(tmp_path / "keyring.json"))
-        assert await stored.clean(known.live.values()) == 0, "young ones may be named in a moment"
-        assert await stored.clean(known.live.values(), unnamed_for=-60) == 2
+        stored = StoredSecrets(api.bus, RingFile(tmp_path / "keyring.json"))
+        assert await stored.clean(known) == 0, "young ones may be named in a moment"
+        assert await stored.clean(known, unnamed_for=-60) == 2
         (left,) = await api.secrets()
         assert left.subject == f"secret.provider.1.{known.live[1].credential_version}"
         assert (await stored.get(1, str(known.live[1].credential_version)))["password"] == "another"

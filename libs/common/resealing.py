@@ -1,0 +1,137 @@
+"""Key rotation's other half: every stored secret is encrypted anew under the active key, while everything runs.
+
+On one machine `make rotate-keys` does the rest. Elsewhere the operator does, because a ring is mounted into each pod
+and arrives there when it arrives. Two phases: (1) add the new key to every copy of the ring, not active, and wait until
+it is everywhere; (2) make it active. When `temps_secrets_under_old_keys` has been 0 on every process that shows it for
+a minute, the old keys may be taken out of the ring. A process that meets a key that it does not have yet treats that
+as trouble that passes: mail waits, no provider is stopped.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from uuid import uuid4
+
+from prometheus_client import Gauge
+
+from libs.common.append import Expected, publish_durably
+from libs.common.bus import Bus, BusError, Message, RefusedError, WrongSequenceError
+from libs.common.errors import TempsError
+from libs.common.secrets import RingFile, SecretsError, key_id_of
+from libs.common.streams import SECRETS
+
+log = logging.getLogger(__name__)
+
+UNDER_OLD_KEYS = Gauge(
+    "temps_secrets_under_old_keys", "Stored secrets that are not encrypted under the active key", ["kind"]
+)
+GRACE = 8.0
+"""Seconds after which nobody is still writing what was encrypted before the ring changed (`publish_durably`: 5)."""
+
+_LOOK = 1.0
+_AGAIN = 10.0
+_WRITTEN_AT = "Temps-Written-At"
+_UNREADABLE = "?"
+
+
+async def keep_resealed(bus: Bus, ring: RingFile, kind: str, *, look: float = _LOOK, again: float = _AGAIN) -> None:
+    """For ever: soon after the active key has changed, and now and then, because a slow writer may come after that."""
+    loop, done_for, due = asyncio.get_running_loop(), "", 0.0
+    while True:
+        await bus.wait_connected()
+        active = ring.ring.active
+        if active != done_for or loop.time() >= due:
+            try:
+                left = await reseal(bus, ring, kind)
+            except (BusError, TempsError) as error:
+                log.warning("secrets are not encrypted anew now: %s", error)
+            else:
+                UNDER_OLD_KEYS.labels(kind).set(left)
+                done_for = "" if left else active
+            due = loop.time() + again
+        await asyncio.sleep(look)
+
+
+async def reseal(bus: Bus, ring: RingFile, kind: str) -> int:
+    """Encrypt anew what is under another key than the active one; how many could not be.
+
+    Same subject, same version, no fact: nothing about the owner has changed. Whoever deletes or replaces a secret
+    meanwhile wins, because the message has to be the one that was read. Raises what `publish_durably` does, `BusError`.
+    """
+    done, left = 0, 0
+    async for stored in bus.direct_batch(SECRETS, f"secret.{kind}.>"):
+        active = ring.ring.active
+        if _key_of(stored) == active:
+            continue
+        try:
+            plain = ring.decrypt(stored.data, bound_to=owner_of(stored))
+        except SecretsError as error:
+            log.warning("%s is not encrypted anew: %s", stored.subject, error)
+            left += 1
+            continue
+        sealed = ring.encrypt(plain, bound_to=owner_of(stored))
+        headers = {_WRITTEN_AT: repr(written_at(stored))}
+        expected = Expected(stored.sequence, stored.subject)
+        try:
+            await publish_durably(bus, stored.subject, sealed, msg_id=str(uuid4()), headers=headers, expected=expected)
+        except WrongSequenceError:
+            continue
+        done += 1
+    if done:
+        log.info("encrypted %d secrets anew under %s", done, ring.ring.active)
+    return left
+
+
+async def keys_in_use(bus: Bus, kind: str) -> Counter[str]:
+    """How many stored secrets name each key. Raises `BusError`."""
+    return Counter([_key_of(stored) async for stored in bus.direct_batch(SECRETS, f"secret.{kind}.>")])
+
+
+async def put_sealed(bus: Bus, ring: RingFile, subject: str, plaintext: bytes, *, msg_id: str) -> None:
+    """Encrypt for the subject's owner and store. Raises what `publish_durably` does.
+
+    The key may have left the ring before the message was stored (this process was stopped in between): then again.
+    """
+    owner, expected = _owner(subject), None
+    while True:
+        sealed = ring.encrypt(plaintext, bound_to=owner)
+        try:
+            sequence = await publish_durably(bus, subject, sealed, msg_id=msg_id, expected=expected)
+        except WrongSequenceError:
+            return  # a second try of ours, and somebody has encrypted the first one anew
+        if key_id_of(sealed) in ring.ring.keys:
+            return
+        msg_id, expected = str(uuid4()), Expected(sequence, subject)
+
+
+async def delete_sealed(bus: Bus, stored: Message) -> bool:
+    """Overwrite it on disk (`no_erase` false); False when it has been replaced or deleted since. Raises `BusError`."""
+    try:
+        await bus.api(f"STREAM.MSG.DELETE.{SECRETS}", {"seq": stored.sequence})
+    except RefusedError:
+        if await bus.direct_get(SECRETS, stored.sequence) is not None:
+            raise
+        return False
+    return True
+
+
+def written_at(stored: Message) -> float:
+    """When the secret itself was written (Unix seconds), however often it was encrypted anew since."""
+    return float(stored.headers.get(_WRITTEN_AT, stored.time))
+
+
+def owner_of(stored: Message) -> str:
+    """What the secret is bound to: `provider/3` for `secret.provider.3.<version>`."""
+    return _owner(stored.subject)
+
+
+def _owner(subject: str) -> str:
+    _, kind, owner, _ = subject.split(".")
+    return f"{kind}/{owner}"
+
+
+def _key_of(stored: Message) -> str:
+    try:
+        return key_id_of(stored.data)
+    except SecretsError:
+        return _UNREADABLE
