@@ -13,6 +13,8 @@ from libs.common.streams import EVENTS, TRACKING
 BEGINNING = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 _SPACE = UUID("6f2b1a52-6f0f-4a0b-9d3b-52c2d6f1d2aa")
 
+TEST = Actor(id="test", kind="system")
+
 HITS = frozenset({"email.opened.v1", "email.clicked.v1"})
 
 
@@ -23,7 +25,7 @@ class History:
     mail: list[Envelope] = field(default_factory=list)
     hits: list[Envelope] = field(default_factory=list)
 
-    def add(self, type_: str, email_id: UUID, at: datetime, **data: Any) -> Envelope:
+    def add(self, type_: str, email_id: UUID, at: datetime, *, by: Actor = TEST, **data: Any) -> Envelope:
         into, stream = (self.hits, TRACKING) if type_ in HITS else (self.mail, EVENTS)
         sequence = len(into) + 1
         milliseconds = int(at.timestamp() * 1000)
@@ -34,7 +36,7 @@ class History:
             subject=f"email/{email_id}",
             time=timestamp(at),
             data={"email_id": str(email_id), **data},
-            actor={"id": "test", "kind": "system", "user_id": None, "ip": None, "user_agent": None},
+            actor=by.model_dump(mode="json"),
             stream=stream,
             sequence=sequence,
         )
