@@ -61,27 +61,34 @@ _PROVIDER = (
 
 @dataclass(frozen=True, slots=True)
 class _Means:
-    """A reply that speaks of a recipient or the message. `details`: the enhanced code without its class."""
+    """A reply that speaks of a recipient or the message.
+
+    `details`: the enhanced code without its class is one of these; `but`: and it is none like this.
+    """
 
     verdict: Verdict
     first: int
     last: int
     stages: frozenset[Stage] = _ANYWHERE
     details: frozenset[str] | None = None
-    but: frozenset[str] = frozenset()
+    but: re.Pattern[str] | None = None
 
 
 _RCPT = frozenset[Stage]({"rcpt"})
+# RFC 3463: x.1.7 and x.1.8 are about the sender's address, x.7.y is about what the sender may do. Postfix says the
+# latter to RCPT (reject_sender_login_mismatch): "553 5.7.1 Sender address rejected: not owned by user". A bounce there
+# would blame, and suppress, somebody who has nothing to do with it.
+_ABOUT_THE_SENDER = re.compile(r"1\.[78]|7\.\d+")
 _RECIPIENT = (
     # RFC 5321 section 6.1: from its 2yz on the relay is responsible, whatever the text says.
     _Means("accepted", 200, 299),
     _Means("deferred", 400, 499),
     # RFC 5321 section 4.5.3.1.10: too many recipients, once written as 552, means "in another transaction".
     _Means("deferred", 552, 552, _RCPT, details=frozenset({"5.3"})),
-    # API.md, Emails: what makes a bounce. x.1.7 and x.1.8 are about the sender (RFC 3463 section 3.2).
+    # Only what says that there is no such address is a bounce.
     _Means("bounced", 500, 599, _RCPT, details=frozenset({"1.1", "1.2", "1.3", "1.6", "1.10"})),
-    _Means("bounced", 551, 551, _RCPT, but=frozenset({"1.7", "1.8"})),
-    _Means("bounced", 553, 553, _RCPT, but=frozenset({"1.7", "1.8"})),
+    _Means("bounced", 551, 551, _RCPT, but=_ABOUT_THE_SENDER),
+    _Means("bounced", 553, 553, _RCPT, but=_ABOUT_THE_SENDER),
     _Means("failed", 500, 599),
 )
 
@@ -103,8 +110,9 @@ def verdict(stage: Stage, code: int, enhanced: str | None) -> Verdict:
         return "deferred"
     detail = enhanced[2:] if enhanced else ""
     for row in _RECIPIENT:
-        fits = row.first <= code <= row.last and stage in row.stages and detail not in row.but
-        if fits and (row.details is None or detail in row.details):
+        fits = row.first <= code <= row.last and stage in row.stages
+        excepted = row.but is not None and row.but.fullmatch(detail)
+        if fits and not excepted and (row.details is None or detail in row.details):
             return row.verdict
     raise ValueError(f"{code} is no answer to a recipient")
 

@@ -168,6 +168,8 @@ class _Talk:
     async def _mail_refused(self, mail: Reply, rcpts: int) -> dict[str, RecipientReply]:
         """The sender is refused, and with it every recipient; it is never their bounce."""
         outcomes = self._concerning(self.asked, "mail", mail)
+        if mail.code // 100 == 5:
+            log.warning("the relay refuses the sender: %d %s", mail.code, clean(mail.text, self.secrets))
         self.wire.needs_reset = False
         if self.wire.pipelining:
             await self._leftover(rcpts + 1)

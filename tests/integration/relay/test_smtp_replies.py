@@ -32,6 +32,7 @@ both_ways = pytest.mark.parametrize("extensions", BOTH_WAYS, ids=("group", "one 
         ("550 5.1.1 no such user", "bounced"),
         ("551 not local", "bounced"),
         ("553 5.1.8 your domain does not exist", "failed"),
+        ("553 5.7.1 sender address rejected: not owned by user", "failed"),
         ("550 5.7.1 no relaying", "failed"),
         ("550 4.1.1 undecided", "deferred"),
         ("454 4.7.1 relay access denied", "deferred"),
