@@ -1,44 +1,75 @@
 """One provider's way out: its relay, never more at once than it allows, and patience while it is in trouble."""
 
 import asyncio
+import logging
+import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
+from prometheus_client import Gauge
+
 from libs.common.events.provider import ProviderState
+from libs.common.relay.opening import Patience
 from libs.common.relay.port import BeforeDot, Relay, SendResult, Submission, Trouble, troubled
 from services.sender.adapters.gate import Gate
 from services.sender.domain.breaker import Breaker
+from services.sender.domain.routing import Closed, named, why_unusable
+from services.sender.domain.throttle import Throttle
+from services.sender.domain.wiring import wiring
 
-OpenRelay = Callable[[ProviderState, int], Awaitable[Relay | Trouble]]
-"""A relay for a provider and that many connections, or why there can be none."""
+log = logging.getLogger(__name__)
+
+OpenRelay = Callable[[ProviderState, int, Patience], Awaitable[Relay | Trouble]]
+"""A relay for a provider, that many connections and that patience, or why there can be none."""
 
 _LOOK = 1.0
+_PROMISE = 5.0
+"""Seconds for which an invitation to try a provider out stands; meanwhile nobody else gets one."""
+_RATE_SPAN = 2.0
+_JITTER = 0.2
+
+CIRCUIT = Gauge("temps_provider_circuit_open", "1 while only a try now and then is sent to the provider", ["provider"])
 
 
 class ProviderOutlet:
     """`services.sender.ports.Outlet`. Follows the provider's settings through `configure`."""
 
-    def __init__(self, provider: ProviderState | None, *, connections: int, gate: Gate, open_relay: OpenRelay) -> None:
+    def __init__(
+        self,
+        provider: ProviderState | None,
+        *,
+        connections: int,
+        gate: Gate,
+        open_relay: OpenRelay,
+        patience: Patience = "patient",
+    ) -> None:
         """Nothing is connected before the first message."""
         self.connections = connections
-        self._provider = provider
+        self._provider, self._patience = provider, patience
         self._gate, self._open_relay = gate, open_relay
         self._slots = asyncio.Semaphore(connections)
         self._relay: Relay | None = None
         self._opening = asyncio.Lock()
         self._breaker = Breaker()
+        self._throttle = Throttle()
+        self._went: deque[float] = deque(maxlen=2_000)
         self._probing = False
-        self._halted = False
+        self._promised = 0.0
+        self._halted: str | None = None
         self._next_turn = 0.0
         self._changed = asyncio.Event()
 
-    async def configure(self, provider: ProviderState | None, *, connections: int) -> None:
+    async def configure(
+        self, provider: ProviderState | None, *, connections: int, patience: Patience = "patient"
+    ) -> None:
         """Take over changed settings; None when the provider was deleted."""
         before, self._provider = self._provider, provider
+        asked, self._patience = self._patience, patience
         if (
             provider is not None
             and before is not None
-            and (_wiring(before), self.connections) == (_wiring(provider), connections)
+            and (wiring(before), self.connections, asked) == (wiring(provider), connections, patience)
         ):
             if before.stopped is not None and provider.stopped is None:
                 self._fresh_start()
@@ -52,38 +83,62 @@ class ProviderOutlet:
 
     @property
     def ready(self) -> bool:
-        """Whether messages may be fetched for it now."""
+        """Whether messages may be sent through it now; what waits for a deleted one is to be handed to another."""
+        return self.closed() is None
+
+    def closed(self) -> Closed | None:
+        """Why nothing is sent through it now; None when something is, be it only to try it out."""
         provider = self._provider
         if provider is None:
-            return True  # what waits for a deleted provider is taken to be handed to another
-        return (
-            provider.is_active
-            and provider.stopped is None
-            and not self._halted
-            and (not self._breaker.is_open or self._may_probe())
-        )
+            return None
+        if self._halted is not None:
+            return Closed("stopped", f"stopped: {self._halted}")
+        why = why_unusable(provider)
+        if why is None and self._breaker.is_open and not self._may_probe():
+            return Closed("quota" if self._breaker.used_up else "circuit", self._breaker.reason)
+        return why
+
+    @property
+    def available(self) -> bool:
+        """Whether another provider's mail may come here."""
+        if self._provider is None or self.closed() is not None:
+            return False
+        return not self._breaker.is_open or time.monotonic() >= self._promised
+
+    def invite(self) -> bool:
+        """Ask for one message of another provider's mail: while it has to be tried out, one at a time."""
+        if not self.available:
+            return False
+        if self._breaker.is_open:
+            self._promised = time.monotonic() + _PROMISE
+        return True
 
     def _may_probe(self) -> bool:
         return not self._probing and time.monotonic() >= self._breaker.until
 
-    async def send(self, submission: Submission, before_dot: BeforeDot) -> SendResult | None:
-        """Wait for a turn and hand the message over; None when the provider was deleted meanwhile."""
+    async def send(
+        self, submission: Submission, before_dot: BeforeDot, elsewhere: Callable[[], bool]
+    ) -> SendResult | None:
+        """Wait for a turn and hand the message over; None when it should go elsewhere, or has to."""
         async with self._slots:
-            if not (self.ready and self._gate.is_open):
-                await self._turn()
+            if not (self.ready and self._gate.is_open) and not await self._turn(elsewhere):
+                return None
             if self._provider is None:
                 return None
-            probing, wiring = self._breaker.is_open, _wiring(self._provider)
+            probing, wired = self._breaker.is_open, wiring(self._provider)
             self._probing = self._probing or probing
             try:
-                if self._provider.rate_limit_per_second:
-                    await self._pace(self._provider.rate_limit_per_second)
+                per_second = self._per_second(self._provider)
+                if per_second:
+                    await self._pace(per_second)
+                began = time.monotonic()
+                self._went.append(began)
                 result = await self._sent(submission, before_dot)
             finally:
                 if probing:
                     self._probing = False
-            if self._still(wiring):
-                self._learn(result)
+            if self._still(wired):
+                self._learn(result, time.monotonic() - began)
         return result
 
     async def close(self) -> None:
@@ -101,11 +156,11 @@ class ProviderOutlet:
     async def _opened(self) -> Relay | Trouble:
         async with self._opening:
             while self._relay is None:
-                provider = self._provider
+                provider, patience = self._provider, self._patience
                 if provider is None:
                     return Trouble("connection", "The provider was deleted at that moment.")
-                opened = await self._open_relay(provider, self.connections)
-                if provider is not self._provider and not isinstance(opened, Trouble):
+                opened = await self._open_relay(provider, self.connections, patience)
+                if (provider is not self._provider or patience != self._patience) and not isinstance(opened, Trouble):
                     # Changed while its secret was being read: what was opened may be out of date.
                     await opened.close()
                     continue
@@ -114,29 +169,59 @@ class ProviderOutlet:
                 self._relay = opened
             return self._relay
 
-    def _still(self, wiring: tuple[object, ...]) -> bool:
-        return self._provider is not None and wiring == _wiring(self._provider)
+    def _still(self, wired: tuple[object, ...]) -> bool:
+        return self._provider is not None and wired == wiring(self._provider)
 
-    def _learn(self, result: SendResult) -> None:
-        trouble = result.trouble
+    def _learn(self, result: SendResult, seconds: float) -> None:
+        trouble, now = result.trouble, time.monotonic()
         if trouble is None:
-            self._breaker = self._breaker.succeeded()
+            self._settle(self._breaker.succeeded())
         elif trouble.kind == "configuration":
             # `provider.stopped` is on its way; until it is here no other email is to run into the same wall.
-            self._halted = True
+            self._halted = trouble.text
+        elif trouble.kind == "quota":
+            self._settle(self._breaker.exhausted(now, trouble.text))
+        elif trouble.kind == "throttled":
+            going = sum(1 for at in self._went if at > now - _RATE_SPAN) / _RATE_SPAN
+            self._throttle = self._throttle.complained(now, going)
+            self._settle(self._breaker.succeeded())
         else:
-            self._breaker = self._breaker.failed(time.monotonic())
-        if trouble is None or self._breaker.is_open:
+            self._settle(self._breaker.failed(now, trouble.text, seconds=seconds))
+        if trouble is None or not self.ready:
             self._wake()
 
-    async def _turn(self) -> None:
+    def _settle(self, breaker: Breaker) -> None:
+        """Take over the circuit's new state, and tell of its opening and closing."""
+        before, self._breaker = self._breaker, breaker
+        if self._provider is None or breaker is before or not (breaker.is_open or before.is_open):
+            return
+        CIRCUIT.labels(str(self._provider.id)).set(breaker.is_open)
+        who = named(self._provider)
+        if not breaker.is_open:
+            log.info("%s: the circuit is closed again, mail flows", who)
+        elif not before.is_open or breaker.used_up != before.used_up:
+            log.warning("%s: %s; next try in %.0f s", who, breaker.reason, breaker.pause)
+
+    async def _turn(self, elsewhere: Callable[[], bool]) -> bool:
+        """Wait until something may be sent; False when it should go elsewhere instead."""
         while not (self.ready and self._gate.is_open):
+            if self._gate.is_open and elsewhere():
+                return False
             self._changed.clear()
             try:
                 async with asyncio.timeout(_LOOK):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+        return True
+
+    def _per_second(self, provider: ProviderState) -> float | None:
+        """What the owner allows, or less while the provider complains: then unevenly, so that workers drift apart."""
+        limit = self._throttle.limit(time.monotonic())
+        if limit is None:
+            return provider.rate_limit_per_second
+        limit *= random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
+        return min(limit, provider.rate_limit_per_second or limit)
 
     async def _pace(self, per_second: float) -> None:
         now = time.monotonic()
@@ -145,12 +230,9 @@ class ProviderOutlet:
             await asyncio.sleep(turn - now)
 
     def _fresh_start(self) -> None:
-        self._breaker, self._halted = Breaker(), False
+        self._settle(Breaker())
+        self._halted, self._promised = None, 0.0
+        self._throttle = Throttle()
 
     def _wake(self) -> None:
         self._changed.set()
-
-
-def _wiring(provider: ProviderState) -> tuple[object, ...]:
-    """What a connection depends on."""
-    return provider.smtp, provider.credential_version
