@@ -211,8 +211,13 @@ class RunningWorker:
         self.worker = make_worker(self._settings, self.bus, space, retry_at=soon, ack_wait=self._ack_wait)
         await self.bus.start()
         self._task = asyncio.create_task(self._run(space))
-        async with asyncio.timeout(20):
-            await self.worker.ready.wait()
+        ready = asyncio.create_task(self.worker.ready.wait())
+        await asyncio.wait([ready, self._task], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._task.done():  # it refused to start
+            await self.bus.close()
+            self._task.result()
+        assert self.worker.ready.is_set()
 
     async def _run(self, space: LogSpace) -> None:
         worker, hands = self.worker, self.worker.feeding.hands
