@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 from prometheus_client import Gauge
@@ -13,9 +11,10 @@ from libs.common.events.provider import ProviderState
 from libs.common.relay.opening import Patience
 from libs.common.relay.port import BeforeDot, Relay, SendResult, Submission, Trouble, troubled
 from services.sender.adapters.gate import Gate
+from services.sender.adapters.pace import Pace
+from services.sender.adapters.slots import Slots
 from services.sender.domain.breaker import Breaker
 from services.sender.domain.routing import Closed, named, why_unusable
-from services.sender.domain.throttle import Throttle
 from services.sender.domain.wiring import wiring
 
 log = logging.getLogger(__name__)
@@ -26,8 +25,6 @@ OpenRelay = Callable[[ProviderState, int, Patience], Awaitable[Relay | Trouble]]
 _LOOK = 1.0
 _PROMISE = 5.0
 """Seconds for which an invitation to try a provider out stands; meanwhile nobody else gets one."""
-_RATE_SPAN = 2.0
-_JITTER = 0.2
 
 CIRCUIT = Gauge("temps_provider_circuit_open", "1 while only a try now and then is sent to the provider", ["provider"])
 
@@ -48,16 +45,14 @@ class ProviderOutlet:
         self.connections = connections
         self._provider, self._patience = provider, patience
         self._gate, self._open_relay = gate, open_relay
-        self._slots = asyncio.Semaphore(connections)
+        self._slots = Slots(connections)
         self._relay: Relay | None = None
         self._opening = asyncio.Lock()
         self._breaker = Breaker()
-        self._throttle = Throttle()
-        self._went: deque[float] = deque(maxlen=2_000)
+        self._pace = Pace(provider.rate_limit_per_second if provider is not None else None)
         self._probing = False
         self._promised = 0.0
         self._halted: str | None = None
-        self._next_turn = 0.0
         self._changed = asyncio.Event()
 
     async def configure(
@@ -66,6 +61,7 @@ class ProviderOutlet:
         """Take over changed settings; None when the provider was deleted."""
         before, self._provider = self._provider, provider
         asked, self._patience = self._patience, patience
+        self._pace.limit(provider.rate_limit_per_second if provider is not None else None)
         if (
             provider is not None
             and before is not None
@@ -76,7 +72,7 @@ class ProviderOutlet:
             self._wake()
             return
         self.connections = connections
-        self._slots = asyncio.Semaphore(connections)
+        self._slots.resize(connections)
         self._fresh_start()
         self._wake()
         await self.close()
@@ -120,26 +116,48 @@ class ProviderOutlet:
         self, submission: Submission, before_dot: BeforeDot, elsewhere: Callable[[], bool]
     ) -> SendResult | None:
         """Wait for a turn and hand the message over; None when it should go elsewhere, or has to."""
-        async with self._slots:
-            if not (self.ready and self._gate.is_open) and not await self._turn(elsewhere):
-                return None
+        if not await self._take_slot(elsewhere):
+            return None
+        try:
             if self._provider is None:
                 return None
             probing, wired = self._breaker.is_open, wiring(self._provider)
             self._probing = self._probing or probing
             try:
-                per_second = self._per_second(self._provider)
-                if per_second:
-                    await self._pace(per_second)
                 began = time.monotonic()
-                self._went.append(began)
                 result = await self._sent(submission, before_dot)
             finally:
                 if probing:
                     self._probing = False
             if self._still(wired):
                 self._learn(result, time.monotonic() - began)
+        finally:
+            self._slots.release()
         return result
+
+    async def _take_slot(self, elsewhere: Callable[[], bool]) -> bool:
+        """Wait for a slot and a turn; False when it should go elsewhere instead.
+
+        Whatever changed while they were waited for counts, also how many slots there are.
+        """
+        while True:
+            await self._slots.acquire()
+            taken = False
+            try:
+                if not self._may_send and self._slots.within and not await self._turn(elsewhere):
+                    return False
+                if self._provider is not None and self._slots.within:
+                    await self._pace.wait()
+                taken = self._may_send
+            finally:
+                if not taken:
+                    self._slots.release()
+            if taken:
+                return True
+
+    @property
+    def _may_send(self) -> bool:
+        return self.ready and self._gate.is_open and self._slots.within
 
     async def close(self) -> None:
         """Say goodbye; messages at work finish first."""
@@ -176,14 +194,14 @@ class ProviderOutlet:
         trouble, now = result.trouble, time.monotonic()
         if trouble is None:
             self._settle(self._breaker.succeeded())
+            self._pace.speed_up()
         elif trouble.kind == "configuration":
             # `provider.stopped` is on its way; until it is here no other email is to run into the same wall.
             self._halted = trouble.text
         elif trouble.kind == "quota":
             self._settle(self._breaker.exhausted(now, trouble.text))
         elif trouble.kind == "throttled":
-            going = sum(1 for at in self._went if at > now - _RATE_SPAN) / _RATE_SPAN
-            self._throttle = self._throttle.complained(now, going)
+            self._pace.slow_down()
             self._settle(self._breaker.succeeded())
         else:
             self._settle(self._breaker.failed(now, trouble.text, seconds=seconds))
@@ -204,7 +222,7 @@ class ProviderOutlet:
 
     async def _turn(self, elsewhere: Callable[[], bool]) -> bool:
         """Wait until something may be sent; False when it should go elsewhere instead."""
-        while not (self.ready and self._gate.is_open):
+        while not (self.ready and self._gate.is_open) and self._slots.within:
             if self._gate.is_open and elsewhere():
                 return False
             self._changed.clear()
@@ -215,24 +233,9 @@ class ProviderOutlet:
                 continue
         return True
 
-    def _per_second(self, provider: ProviderState) -> float | None:
-        """What the owner allows, or less while the provider complains: then unevenly, so that workers drift apart."""
-        limit = self._throttle.limit(time.monotonic())
-        if limit is None:
-            return provider.rate_limit_per_second
-        limit *= random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
-        return min(limit, provider.rate_limit_per_second or limit)
-
-    async def _pace(self, per_second: float) -> None:
-        now = time.monotonic()
-        turn = self._next_turn = max(now, self._next_turn + 1 / per_second)
-        if turn > now:
-            await asyncio.sleep(turn - now)
-
     def _fresh_start(self) -> None:
         self._settle(Breaker())
         self._halted, self._promised = None, 0.0
-        self._throttle = Throttle()
 
     def _wake(self) -> None:
         self._changed.set()
