@@ -39,7 +39,7 @@ FROM (
         SELECT x.id, x.created_at, x.operation, x.actor, x.kind
         FROM audit_entries x
         WHERE {conditions}
-        ORDER BY x.created_at {direction}, x.id {direction}
+        ORDER BY x.created_at {order}, x.id {direction}
         LIMIT %(reach)s
     ) AS a
     ORDER BY a.created_at {direction}, a.id {direction}
@@ -123,12 +123,17 @@ def _page(wanted: AuditFilter, *, ascending: bool) -> str:
     if wanted.actor is not None:
         conditions.append("x.actor = w.actor")
     conditions += [f"x.created_at {comparison} %({name})s" for name, comparison in _BOUNDS if getattr(wanted, name)]
+    order, of_actor = _ORDERS[ascending]
     return _PAGE.format(
+        order=order if wanted.actor is None else of_actor,
         scans=_SCANS_OF_OPERATIONS if wanted.actor is None else _SCANS_OF_ACTORS,
         conditions=" AND ".join(conditions),
         direction="ASC" if ascending else "DESC",
     )
 
+
+_ORDERS = {True: ("ASC", "ASC NULLS FIRST"), False: ("DESC", "DESC NULLS LAST")}
+"""Ascending → the order of the primary key, and that of the index of actors (audit.sql)."""
 
 _BOUNDS = (("since", ">="), ("until", "<"))
 
