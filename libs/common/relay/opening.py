@@ -23,6 +23,10 @@ _SMTP_PATIENCE: Mapping[Patience, Timeouts] = {
 }
 
 
+# Seconds to connect, and for the answer once the request is out.
+_HTTP_PATIENCE: Mapping[Patience, tuple[float, float]] = {"patient": (5, 30), "brisk": (5, 15), "hurried": (3, 6)}
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the operator allows and where things are, the same for every provider.
@@ -92,12 +96,37 @@ def _smtp(wanted: _Wanted) -> Relay:
     return open_smtp_relay(settings, policy=replace(around.policy, ports=around.smtp_ports))
 
 
+def _ses(wanted: _Wanted) -> Relay | Trouble:
+    from libs.common.relay.ses import SesSettings, endpoint_trouble, open_ses_relay  # noqa: PLC0415 - few need it
+
+    secret, around = wanted.secret, wanted.surroundings
+    endpoint = secret.get("endpoint_url") or None
+    if endpoint is not None and not around.allow_custom_endpoints:
+        words = "the provider has an endpoint of its own, and the operator does not allow any (any more)"
+        return Trouble("configuration", words, suggestion="Set TEMPS_ALLOW_CUSTOM_ENDPOINTS, or remove endpoint_url.")
+    if endpoint is not None and (wrong := endpoint_trouble(endpoint)) is not None:
+        return wrong
+    if not wanted.provider.region:
+        return Trouble("configuration", "the provider has no region, and SES has no other way to be found")
+    connect, read = _HTTP_PATIENCE[wanted.patience]
+    settings = SesSettings(
+        access_key_id=secret["access_key_id"],
+        secret_access_key=SecretStr(secret["secret_access_key"]),
+        region=wanted.provider.region,
+        endpoint_url=endpoint,
+        max_connections=wanted.connections,
+        connect_timeout=connect,
+        read_timeout=read,
+    )
+    return open_ses_relay(settings, policy=around.policy)
+
+
 def _not_there(wanted: _Wanted) -> Trouble:
     return Trouble("configuration", f"There is no adapter for {wanted.provider.provider_type} yet.")
 
 
 _OPENERS: Mapping[ProviderType, Callable[[_Wanted], Relay | Trouble]] = {
     "smtp": _smtp,
-    "ses": _not_there,
+    "ses": _ses,
     "scaleway": _not_there,
 }

@@ -1,0 +1,141 @@
+"""The SES adapter of the relay port: Amazon's API v2, with our own MIME message."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from libs.common.relay.outbound import OutboundPolicy
+from libs.common.relay.port import (
+    BeforeDot,
+    Identity,
+    RecipientReply,
+    SendResult,
+    Submission,
+    Trouble,
+    Verdict,
+    answered,
+    troubled,
+    unknown,
+)
+from libs.common.relay.ses_account import Account, trouble
+from libs.common.relay.ses_errors import Abandoned, Meaning, NoAnswer, NotSent, Refused, Words, meaning
+from libs.common.relay.ses_kept import KeptClient
+from libs.common.relay.ses_settings import SesSettings, endpoint_trouble
+
+__all__ = ["SesRelay", "SesSettings", "endpoint_trouble", "open_ses_relay"]
+
+_NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_-]")  # API reference, MessageTag
+_TAG_LIMIT = 256
+_UNSUPPORTED_ADDRESS = "unsupported_address: SES does not take addresses outside ASCII"
+
+
+def open_ses_relay(settings: SesSettings, *, policy: OutboundPolicy | None = None) -> "SesRelay":
+    """A relay for these settings; nothing is loaded or connected before it is first used. Call it inside the loop."""
+    kept = KeptClient(settings, policy or OutboundPolicy(), asyncio.Semaphore(settings.max_connections))
+    words = Words(settings.secrets())
+    return SesRelay(kept, words, Account(kept, words, settings.region))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SesRelay:
+    """`libs.common.relay.port.Relay` for SES; made by `open_ses_relay`."""
+
+    kept: KeptClient
+    words: Words
+    account: Account
+
+    async def send(self, submission: Submission, *, before_dot: BeforeDot | None = None) -> SendResult:
+        """One message, one SendEmail, waiting for a free connection first. SES takes it for everybody or for nobody."""
+        replies = _unsupported(submission)
+        asked = tuple(address for address in submission.recipients if address not in replies)
+        message_id = None
+        if asked:
+            outcome = await self._sent(_request(submission, asked), before_dot)
+            if isinstance(outcome, SendResult):
+                return outcome
+            verdict, text = outcome
+            if verdict == "accepted":
+                message_id, text = text, ""
+            replies |= {address: RecipientReply(address, verdict, None, None, text) for address in asked}
+        return answered(tuple(replies[address] for address in submission.recipients), message_id)
+
+    async def check_credentials(self) -> Trouble | None:
+        """Whether SES knows the key and lets the account send; the sandbox is no trouble."""
+        return await self.account.check()
+
+    async def create_identity(self, domain: str) -> Identity:
+        """Easy DKIM with 2048 bits; an identity that is there already is taken up as it is."""
+        return await self.account.create_identity(domain)
+
+    async def verify_identity(self, domain: str) -> Identity:
+        """What SES says now; it looks into DNS by itself, every few minutes for 72 hours."""
+        return await self.account.verify_identity(domain)
+
+    async def delete_identity(self, domain: str) -> None:
+        """The identity and its keys."""
+        await self.account.delete_identity(domain)
+
+    async def route_events(self, topic_arn: str) -> None:
+        """From now on SES tells this SNS topic what becomes of each message. Raises as `Account.route_events`."""
+        await self.account.route_events(topic_arn)
+
+    async def close(self) -> None:
+        """Close the connections, once those at work are done."""
+        await self.kept.close()
+
+    async def _sent(self, request: dict[str, Any], before_dot: BeforeDot | None) -> tuple[Verdict, str] | SendResult:
+        """What SES decided and its id or its reason, or how the attempt ended without a decision."""
+        try:
+            async with self.kept.working() as client:
+                answer = await client.call("send_email", before_dot=before_dot, **request)
+        except Abandoned:
+            return SendResult(abandoned=True)
+        except NotSent as failure:
+            return troubled(trouble(failure, self.words))
+        except NoAnswer as failure:
+            return unknown(failure.text)
+        except Refused as refusal:
+            return _refusal(meaning(refusal, self.words))
+        message_id = self.words(str(answer.get("MessageId") or ""))
+        return ("accepted", message_id) if message_id else unknown("SES answered with success and named no message")
+
+
+def _refusal(means: Meaning) -> tuple[Verdict, str] | SendResult:
+    match means.kind:
+        case "failed" | "deferred":
+            return means.kind, means.text
+        case "unknown":
+            return unknown(means.text)
+        case kind:
+            return troubled(Trouble(kind, means.text, suggestion=means.suggestion))
+
+
+def _unsupported(submission: Submission) -> dict[str, RecipientReply]:
+    """Whom SES cannot be asked about: its addresses are ASCII (API reference, Destination)."""
+    everybody = submission.smtputf8 or not submission.sender.isascii()
+    return {
+        address: RecipientReply(address, "failed", None, "5.6.7", _UNSUPPORTED_ADDRESS)
+        for address in submission.recipients
+        if everybody or not address.isascii()
+    }
+
+
+def _request(submission: Submission, recipients: tuple[str, ...]) -> dict[str, Any]:
+    """SendEmail's arguments. Who gets it is the Destination's business; the message's own header stays as it is."""
+    letter = submission.letter
+    destination: dict[str, list[str]] = {}
+    if letter is None:
+        destination["ToAddresses"] = list(recipients)
+    else:
+        kinds = {mailbox.address: "CcAddresses" for mailbox in letter.cc}
+        kinds |= {mailbox.address: "ToAddresses" for mailbox in letter.to}
+        for address in recipients:
+            destination.setdefault(kinds.get(address, "BccAddresses"), []).append(address)
+    request: dict[str, Any] = {"Destination": destination, "Content": {"Raw": {"Data": submission.message}}}
+    if submission.sender:
+        request["FromEmailAddress"] = submission.sender
+    tag = _NOT_IN_TAGS.sub("-", letter.email_id or "")[:_TAG_LIMIT] if letter else ""
+    if tag:
+        request["EmailTags"] = [{"Name": "email_id", "Value": tag}]
+    return request

@@ -1,0 +1,144 @@
+"""All that SES is asked but sending: the account, its sending domains, where its events go."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from libs.common.relay.port import Identity, IdentityRefused, RelayTroubled, Trouble
+from libs.common.relay.ses_errors import Kind, NoAnswer, NotSent, Refused, Words, meaning
+from libs.common.relay.ses_identity import Answer, identity, mail_from, mail_from_set
+from libs.common.relay.ses_kept import KeptClient
+
+CONFIGURATION_SET = "temps"
+"""New identities send with it unless told otherwise; `route_events` hangs the events on it."""
+
+_EVENTS = ("SEND", "REJECT", "BOUNCE", "COMPLAINT", "DELIVERY", "DELIVERY_DELAY", "RENDERING_FAILURE")
+# Where no message is concerned, what SES could not do now it may do later.
+_TROUBLES: Mapping[Kind, Literal["connection", "configuration", "throttled", "quota"]] = {
+    "connection": "connection",
+    "configuration": "configuration",
+    "throttled": "throttled",
+    "quota": "quota",
+    "deferred": "connection",
+    "unknown": "connection",
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Account:
+    """An account in a region, by way of the relay's client."""
+
+    kept: KeptClient
+    words: Words
+    region: str
+
+    async def check(self) -> Trouble | None:
+        """Whether SES knows the key and lets the account send; the sandbox is no trouble."""
+        try:
+            account = await self._asked("get_account")
+        except RelayTroubled as failure:
+            return failure.trouble
+        except IdentityRefused as failure:
+            return Trouble("configuration", failure.text)
+        if account.get("SendingEnabled", True):
+            return None
+        said = self.words(f"sending is paused for this account ({account.get('EnforcementStatus', 'no reason given')})")
+        return Trouble("configuration", said, suggestion="See the SES console, account dashboard, for the reason.")
+
+    async def create_identity(self, domain: str) -> Identity:
+        """Easy DKIM with 2048 bits; an identity that is there already is taken up as it is."""
+        arguments: dict[str, Any] = {"DkimSigningAttributes": {"NextSigningKeyLength": "RSA_2048_BIT"}}
+        if await self._configuration_set():
+            arguments["ConfigurationSetName"] = CONFIGURATION_SET
+        answer = await self._asked("create_email_identity", EmailIdentity=domain, **arguments, fine=("AlreadyExists",))
+        if not answer:
+            answer = await self._asked("get_email_identity", EmailIdentity=domain)
+        return await self._with_mail_from(domain, answer)
+
+    async def verify_identity(self, domain: str) -> Identity:
+        """What SES says now; it looks by itself."""
+        return await self._with_mail_from(domain, await self._asked("get_email_identity", EmailIdentity=domain))
+
+    async def delete_identity(self, domain: str) -> None:
+        """The identity and its keys."""
+        await self._asked("delete_email_identity", EmailIdentity=domain, fine=("NotFound",))
+
+    async def route_events(self, topic_arn: str) -> None:
+        """From now on what becomes of each message is told to this SNS topic; a second time changes nothing.
+
+        Raises `RelayTroubled`, and `IdentityRefused` for a topic that SES does not take.
+        """
+        await self._asked("create_configuration_set", ConfigurationSetName=CONFIGURATION_SET, fine=("AlreadyExists",))
+        arguments: dict[str, Any] = {
+            "ConfigurationSetName": CONFIGURATION_SET,
+            "EventDestinationName": CONFIGURATION_SET,
+            "EventDestination": {
+                "Enabled": True,
+                "MatchingEventTypes": list(_EVENTS),
+                "SnsDestination": {"TopicArn": topic_arn},
+            },
+        }
+        if not await self._asked("create_configuration_set_event_destination", fine=("AlreadyExists",), **arguments):
+            await self._asked("update_configuration_set_event_destination", **arguments)
+
+    async def _configuration_set(self) -> bool:
+        """Whether there is one; a key that may not make it can have identities all the same."""
+        try:
+            await self._asked(
+                "create_configuration_set", ConfigurationSetName=CONFIGURATION_SET, fine=("AlreadyExists",)
+            )
+        except IdentityRefused:
+            return False
+        except RelayTroubled as failure:
+            if failure.trouble.kind != "configuration":
+                raise
+            return False
+        return True
+
+    async def _with_mail_from(self, domain: str, answer: Answer) -> Identity:
+        """The identity, its MAIL FROM domain asked for if it never was; the domain stands without it too."""
+        error = None
+        if not mail_from_set(answer):
+            try:
+                await self._asked(
+                    "put_email_identity_mail_from_attributes",
+                    EmailIdentity=domain,
+                    MailFromDomain=mail_from(domain),
+                    BehaviorOnMxFailure="USE_DEFAULT_VALUE",
+                )
+            except IdentityRefused as refusal:
+                error = refusal.text
+            except RelayTroubled as failure:
+                if failure.trouble.kind != "configuration":
+                    raise
+                error = failure.trouble.text
+            else:
+                attributes = {"MailFromDomain": mail_from(domain), "MailFromDomainStatus": "PENDING"}
+                answer = {**answer, "MailFromAttributes": attributes}
+        reason = f"SES refused the MAIL FROM domain {mail_from(domain)}: {error}" if error is not None else None
+        return identity(domain, self.region, answer, mail_from_error=reason)
+
+    async def _asked(self, operation: str, *, fine: Collection[str] = (), **arguments: Any) -> Mapping[str, Any]:
+        """The answer; empty for a refusal that is `fine`.
+
+        Raises `RelayTroubled` and `IdentityRefused`.
+        """
+        try:
+            async with self.kept.working() as client:
+                return await client.call(operation, **arguments)
+        except NotSent as failure:
+            raise RelayTroubled(trouble(failure, self.words)) from None
+        except NoAnswer as failure:
+            raise RelayTroubled(Trouble("connection", failure.text)) from None
+        except Refused as refusal:
+            if refusal.code in fine:
+                return {}
+            means = meaning(refusal, self.words)
+            if means.kind == "failed" or refusal.code == "NotFound":
+                raise IdentityRefused(means.text) from None
+            raise RelayTroubled(Trouble(_TROUBLES[means.kind], means.text, suggestion=means.suggestion)) from None
+
+
+def trouble(failure: NotSent, words: Words) -> Trouble:
+    """A request that never left."""
+    return Trouble(failure.kind, words(failure.text), suggestion=failure.suggestion)

@@ -1,0 +1,151 @@
+"""What SES' refusals mean for us: its words to ours, in one table, first match wins.
+
+Codes: the errors of SES API v2 and the common errors of AWS' APIs (docs.aws.amazon.com/ses/latest/APIReference-V2,
+SendEmail and CommonErrors). They come with and without `Exception` at their end; the table has them without.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from libs.common.relay.classify import clean
+
+Kind = Literal["connection", "configuration", "throttled", "quota", "failed", "deferred", "unknown"]
+"""The first four are troubles of the provider; `failed` and `deferred` are the message's; `unknown` is nobody's."""
+
+
+class Refused(Exception):
+    """SES answered, and not with success. `code` is empty where the answer named none."""
+
+    def __init__(self, code: str, status: int, message: str) -> None:
+        super().__init__(f"{status} {code}")
+        self.code = code.removesuffix("Exception")
+        self.status = status
+        self.message = message
+
+
+class NotSent(Exception):
+    """The request never left: `kind` is the trouble that it is."""
+
+    def __init__(
+        self, text: str, *, kind: Literal["connection", "configuration"] = "connection", suggestion: str | None = None
+    ) -> None:
+        super().__init__(text)
+        self.text = text
+        self.kind: Literal["connection", "configuration"] = kind
+        self.suggestion = suggestion
+
+
+class Abandoned(Exception):
+    """`before_dot` said no: nothing was sent."""
+
+
+class NoAnswer(Exception):
+    """The request was on its way, and what came back, if anything, does not say what became of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A refusal in our words; `text` is SES' own, cleaned. `suggestion` is for the person reading."""
+
+    kind: Kind
+    text: str
+    suggestion: str | None = None
+
+
+_CLOCK = "AWS refuses requests whose time differs from its own by more than five minutes: check this machine's clock."
+_KEYS = "Check the access key and its secret: it may be mistyped, deactivated or of another account."
+_RIGHTS = (
+    "The access key lacks a right: it needs ses:SendEmail, and for domains the identity and configuration actions."
+)
+_PAUSED = "Sending is paused for this account, region or configuration set: see the SES console for the reason."
+_REGION = "Check the provider's region, and that SES is set up there."
+_ENDPOINT = "What answers there does not seem to be SES: check the endpoint."
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A refusal with one of these `codes`, and with these `words` in its text where any are given."""
+
+    kind: Kind
+    codes: frozenset[str]
+    suggestion: str | None = None
+    words: re.Pattern[str] | None = None
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+_THROTTLING = frozenset({"Throttling", "TooManyRequests", "RequestLimitExceeded", "SlowDown"})
+_SIGNATURE = frozenset({"InvalidSignature", "SignatureDoesNotMatch", "IncompleteSignature"})
+_MESSAGE = frozenset({"MessageRejected", "BadRequest", "ValidationError", "Validation"})
+
+_TABLE = (
+    # "Maximum sending rate exceeded" and "Daily message quota exceeded" share their code (manage-sending-quotas-errors
+    # in the developer guide).
+    _Row("quota", _THROTTLING, words=_words(r"quota exceeded|daily")),
+    _Row("throttled", _THROTTLING),
+    _Row("quota", frozenset({"LimitExceeded"})),
+    _Row("configuration", frozenset({"AccountSuspended", "SendingPaused"}), _PAUSED),
+    # v1's name for it, and its text in v2, when one configuration set is paused.
+    _Row("configuration", frozenset({"AccountSendingPaused", "ConfigurationSetSendingPaused"}), _PAUSED),
+    _Row("configuration", _MESSAGE, _PAUSED, _words(r"sending (is |has been )?paused")),
+    _Row("configuration", frozenset({"RequestTimeTooSkewed", "RequestExpired"}), _CLOCK),
+    # "Signature expired: 20260504T… is now earlier than …", "Signature not yet current: …".
+    _Row("configuration", _SIGNATURE, _CLOCK, _words(r"expired|not yet current")),
+    _Row("configuration", _SIGNATURE, _KEYS),
+    _Row("configuration", frozenset({"UnrecognizedClient", "InvalidClientTokenId", "ExpiredToken"}), _KEYS),
+    _Row("configuration", frozenset({"MissingAuthenticationToken", "InvalidAccessKeyId"}), _KEYS),
+    _Row("configuration", frozenset({"AccessDenied", "NotAuthorized"}), _RIGHTS),
+    _Row("configuration", frozenset({"OptInRequired", "SubscriptionRequired"}), _REGION),
+    # SendEmail knows no other thing that could be missing than the configuration set or the template.
+    _Row("configuration", frozenset({"NotFound", "ConfigurationSetDoesNotExist"}), _REGION),
+    _Row("configuration", frozenset({"BadRequest"}), words=_words(r"configuration set .{0,80}does not exist")),
+    _Row("failed", _MESSAGE | {"MailFromDomainNotVerified"}),
+    _Row("connection", frozenset({"ConcurrentModification", "RequestTimeout"})),
+    _Row("deferred", frozenset({"InternalFailure", "InternalServiceError", "ServiceUnavailable", "InternalServer"})),
+)
+
+# An answer without a code we know: by status. Bounds are inclusive.
+_STATUSES: tuple[tuple[int, int, Kind, str | None], ...] = (
+    (300, 399, "configuration", _ENDPOINT),
+    (400, 400, "failed", None),
+    (401, 401, "configuration", _KEYS),
+    (403, 403, "configuration", _RIGHTS),
+    (408, 408, "connection", None),
+    (413, 413, "failed", None),
+    (429, 429, "throttled", None),
+    (400, 499, "configuration", _ENDPOINT),
+    # A gateway says that it lost SES' answer, not that SES said no.
+    (502, 502, "unknown", None),
+    (504, 504, "unknown", None),
+    (500, 599, "deferred", None),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Makes what comes from SES fit to show; `secrets` never pass."""
+
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def __call__(self, text: str) -> str:
+        return clean(text, self.secrets)
+
+
+def meaning(refused: Refused, words: Words) -> Meaning:
+    """What this refusal is to us."""
+    said = ": ".join(part for part in (refused.code, refused.message) if part)
+    text = words(said) or f"SES answered with status {refused.status}"
+    for row in _TABLE:
+        if refused.code in row.codes and (row.words is None or row.words.search(refused.message)):
+            return Meaning(row.kind, text, row.suggestion)
+    for first, last, kind, suggestion in _STATUSES:
+        if first <= refused.status <= last:
+            return Meaning(kind, text, suggestion)
+    return Meaning("unknown", text)
