@@ -28,7 +28,7 @@ from services.sender.consumer.hands import ACK_WAIT, Hands
 from services.sender.consumer.worker import Worker
 from services.sender.domain.retry import next_attempt_at
 from services.sender.handlers.accept_email import AcceptDeps
-from services.sender.handlers.deliver_email import DeliverDeps, RetryAt
+from services.sender.handlers.delivery import DeliverDeps, RetryAt
 from services.sender.projections.domains import Domains
 from services.sender.projections.providers import Providers
 from services.sender.settings import SenderSettings, WorkerSettings
@@ -97,7 +97,7 @@ def make_worker(
         mailroom=LogMailroom(bus),
         providers=providers.living,
         deleted=providers.deleted,
-        outlet=lambda provider: outlets[provider.id],
+        outlets=outlets,
         retry_at=retry_at,
     )
     feeding = Feeding(

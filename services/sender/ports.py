@@ -1,6 +1,6 @@
 """What the handlers need of the world."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from libs.common.content import Content
@@ -10,6 +10,7 @@ from libs.common.events.email import EmailFact
 from libs.common.events.provider import ProviderState
 from libs.common.relay.port import BeforeDot, SendResult, Submission
 from services.sender.domain.attempt import Attempt
+from services.sender.domain.routing import Closed
 
 
 class Directory(Protocol):
@@ -50,8 +51,12 @@ class Journal(Protocol):
         """The fact that ended this attempt, if there is one; `redelivered`: somebody else may have written it."""
         ...
 
-    async def record(self, fact: EmailFact, *, correlation_id: str | None, causation_id: str | None) -> None:
-        """Append a fact."""
+    async def record(self, fact: EmailFact, *, correlation_id: str | None, causation_id: str | None) -> Envelope:
+        """Append a fact; the same as stored."""
+        ...
+
+    async def move(self, attempt: Attempt, rerouted: Envelope) -> None:
+        """Let an attempt become due at once where that fact says; once, however often it is asked in two minutes."""
         ...
 
     async def schedule(self, attempt: Attempt) -> None:
@@ -66,8 +71,26 @@ class Journal(Protocol):
 class Outlet(Protocol):
     """One provider's way out."""
 
-    async def send(self, submission: Submission, before_dot: BeforeDot) -> SendResult | None:
-        """Wait for a turn and hand the message over; None when the provider was deleted meanwhile."""
+    @property
+    def available(self) -> bool:
+        """Whether another provider's mail may come here."""
+        ...
+
+    def closed(self) -> Closed | None:
+        """Why nothing is sent through it now; None when something is, be it only to try it out."""
+        ...
+
+    def invite(self) -> bool:
+        """Ask for one message of another provider's mail: while it has to be tried out, one at a time."""
+        ...
+
+    async def send(
+        self, submission: Submission, before_dot: BeforeDot, elsewhere: Callable[[], bool]
+    ) -> SendResult | None:
+        """Wait for a turn and hand the message over.
+
+        None when the provider was deleted meanwhile, or is closed and `elsewhere` says that there is another way.
+        """
         ...
 
 
@@ -79,5 +102,5 @@ class Lease(Protocol):
         ...
 
     async def regain(self) -> bool:
-        """After a `confirm` that said no: wait until sending is possible again; False when the lease is lost."""
+        """Nothing was sent so far: wait until sending is possible again; False when the lease is lost."""
         ...

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.events.envelope import Fact
 
@@ -53,21 +53,29 @@ class ContentRef(Part):
 
 
 class Route(Part):
-    """Why this provider: `domain`, `fallback`, `default` or `none`."""
+    """Why this provider: `domain`, `fallback`, `default` or `none`; `detail` says it in words.
+
+    `home_provider_id` is whose mail it is while another provider takes its place at the time of accepting.
+    """
 
     reason: Literal["domain", "fallback", "default", "none"]
     domain_id: int | None = None
     detail: str | None = None
+    home_provider_id: int | None = None
 
 
 class RecipientOutcome(Part):
-    """What the relay said about one recipient in one attempt. `text` is cleaned, at most 512 characters."""
+    """What the relay said about one recipient in one attempt. `text` is cleaned, at most 512 characters.
+
+    `provider_message_id` is there where the provider names each recipient's copy (Scaleway).
+    """
 
     address: str
     outcome: Outcome
     smtp_code: int | None = None
     enhanced_status: str | None = None
     text: str | None = None
+    provider_message_id: str | None = None
 
 
 class EmailFact(Fact):
@@ -141,6 +149,8 @@ class _Attempted(EmailFact):
     recipients: list[RecipientOutcome]
     next_at: datetime | None = None
     """When the recipients that remain are tried again; None when none remain or the email is held."""
+    next_provider_id: int | None = None
+    """Who gets the next attempt if it is not the same provider: mail returns to the one it belongs to."""
     reason: str | None = None
     """A slug: `gave_up`, `content_lost`, `provider_deleted`, `worker_lost`, `connection`, `configuration`, …"""
     duration_ms: int | None = None
@@ -191,7 +201,7 @@ class EmailFailed(_Attempted):
 
 
 class EmailRerouted(EmailFact):
-    """Its provider is gone: another one takes over the recipients that remain."""
+    """Its provider cannot send it or is gone: nothing was sent, another one takes over this very attempt."""
 
     TYPE = "email.rerouted.v1"
     EVENT = "rerouted"
@@ -200,6 +210,8 @@ class EmailRerouted(EmailFact):
     from_provider_id: int
     provider_id: int
     route: Route
+    tried: list[int] = Field(default_factory=list)
+    """Every provider that this attempt has been at, oldest first; it does not go back to them."""
 
 
 class EmailDelivered(EmailFact):

@@ -12,7 +12,7 @@ import orjson
 from libs.common.bus import Bus
 from libs.common.events import Envelope, decode
 from libs.common.streams import EVENTS
-from services.sender.domain.outcome import OUTCOMES
+from services.sender.domain.outcome import ENDS, ended_at
 
 SECONDS = 15 * 60
 READ_AT_MOST = 200_000
@@ -46,13 +46,14 @@ class RecentOutcomes:
             if first and start > 1:
                 complete_since = max(since, message.time)
             first = False
-            if message.time >= since and message.subject.rpartition(".")[2] in OUTCOMES:
-                self._add(orjson.loads(message.data)["data"], message.sequence, message.time)
+            event = message.subject.rpartition(".")[2]
+            if message.time >= since and event in ENDS:
+                self._add(event, orjson.loads(message.data)["data"], message.sequence, message.time)
         self.complete_since = min(self.complete_since, complete_since)
 
     def remember(self, stored: Envelope) -> None:
         """One of our own has been written."""
-        self._add(stored.data, stored.sequence, stored.at.timestamp())
+        self._add(stored.name.partition(".")[2], stored.data, stored.sequence, stored.at.timestamp())
 
     def knows_of(self, due_at: float) -> bool:
         """Whether an attempt that became due then would be here if it had an outcome."""
@@ -63,10 +64,11 @@ class RecentOutcomes:
         known = self._known.get(key)
         return known[0] if known is not None else None
 
-    def _add(self, data: dict[str, Any], sequence: int, at: float) -> None:
-        if data.get("provider_id") is None or "attempt" not in data:
+    def _add(self, event: str, data: dict[str, Any], sequence: int, at: float) -> None:
+        provider_id = ended_at(event, data)
+        if provider_id is None:
             return
-        self._known[UUID(data["email_id"]), int(data["attempt"]), int(data["provider_id"])] = (sequence, at)
+        self._known[UUID(data["email_id"]), int(data["attempt"]), provider_id] = (sequence, at)
         while len(self._known) > self._keep:
             _, (_, oldest) = self._known.popitem(last=False)
             self._forgotten = max(self._forgotten, oldest)
@@ -83,10 +85,10 @@ async def read_outcome(bus: Bus, key: Key, shard: str, due_at: datetime) -> Enve
     async with aclosing(reading) as messages:
         async for message in messages:
             event = message.subject.rpartition(".")[2]
-            if needle not in message.data or (event not in OUTCOMES and event != "rerouted"):
+            if needle not in message.data or event not in ENDS:
                 continue
             fact = decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence)
-            provider = fact.data.get("from_provider_id" if event == "rerouted" else "provider_id")
-            if fact.subject == wanted and fact.data.get("attempt") == number and provider == provider_id:
+            ended = ended_at(event, fact.data)
+            if fact.subject == wanted and fact.data.get("attempt") == number and ended == provider_id:
                 return fact
     return None

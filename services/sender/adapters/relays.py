@@ -25,8 +25,8 @@ class Relays:
     ring: RingFile
     surroundings: Surroundings
 
-    async def open(self, provider: ProviderState, connections: int) -> Relay | Trouble:
-        """A relay of that many connections, or the trouble that stands in the way.
+    async def open(self, provider: ProviderState, connections: int, patience: Patience) -> Relay | Trouble:
+        """A relay of that many connections and that patience, or the trouble that stands in the way.
 
         A key that is not in the ring may be on its way here (a mounted ring is late on some machine), so that passes;
         what does not decrypt under its own key never will.
@@ -37,7 +37,6 @@ class Relays:
             return Trouble("connection", f"The provider's credentials cannot be read yet: {error}")
         except SecretsError as error:
             return Trouble("configuration", f"The provider's credentials cannot be read: {error}")
-        patience: Patience = "brisk" if provider.fallback_provider_ids else "patient"
         return open_relay(provider, secret, self.surroundings, connections=connections, patience=patience)
 
     async def check(self, providers: Iterable[ProviderState]) -> None:

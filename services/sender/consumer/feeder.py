@@ -18,7 +18,7 @@ from libs.common.streams import EVENTS, QUEUE, queue_consumer, queue_subject
 from services.sender.adapters.gate import Gate
 from services.sender.adapters.outlet import ProviderOutlet
 from services.sender.consumer.hands import Hands, Held
-from services.sender.consumer.metrics import ERRORS, FINISHED, IN_HAND, UNREADABLE, WAITED
+from services.sender.consumer.metrics import ERRORS, FINISHED, IN_HAND, REROUTES, UNREADABLE, WAITED
 from services.sender.domain.attempt import (
     Attempt,
     NotAnAttempt,
@@ -28,7 +28,9 @@ from services.sender.domain.attempt import (
     source_sequence,
 )
 from services.sender.domain.suspicion import Handed
-from services.sender.handlers.deliver_email import DeliverDeps, Work, deliver_email, write_off
+from services.sender.handlers.deliver_email import deliver_email, write_off
+from services.sender.handlers.delivery import DeliverDeps, Work
+from services.sender.handlers.reroute_email import elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +117,9 @@ class Feeder:
         puller, shared = self._puller, self._shared
         while puller is not None and self._bound == (shared.bus.connections, self.window):
             free = self.window - self._in_hand
-            if not (self._outlet.ready and shared.gate.is_open):
+            # Mail of a provider that sends nothing is fetched as long as somebody else may send it.
+            flows = self._outlet.ready or elsewhere(shared.deliver, self._provider_id)
+            if not (flows and shared.gate.is_open):
                 # What had been asked for may still arrive: in hand its lease is kept, in the buffer it would lapse.
                 self._start(puller.take(self.window))
                 await asyncio.sleep(_POLL)
@@ -173,6 +177,8 @@ class Feeder:
             else:
                 hands.note_untouched(work.attempt.key)
             FINISHED.labels(str(self._provider_id), finished.event).inc()
+            if finished.moved_to is not None:
+                REROUTES.labels(str(self._provider_id), str(finished.moved_to), finished.because).inc()
         finally:
             hands.drop(held)
             IN_HAND.dec()

@@ -49,6 +49,7 @@ class Held:
 
     async def regain(self) -> bool:
         """`services.sender.ports.Lease.regain`."""
+        self.dotted = False  # asked for by somebody who knows that nothing was sent
         await self.hands.gate.opened()
         return self.left() >= self.hands.ack_wait / 6 or await self.extend()
 

@@ -5,6 +5,12 @@ from prometheus_client import Counter, Gauge, Histogram
 FINISHED = Counter(
     "temps_attempts_total", "Attempts finished, by the fact they led to (or repeat, left)", ["provider", "event"]
 )
+REROUTES = Counter(
+    "temps_reroutes_total",
+    "Attempts given to another provider: connection, configuration, quota (tried and failed), circuit, stopped, "
+    "inactive (not tried), deleted",
+    ["from", "to", "reason"],
+)
 WAITED = Histogram(
     "temps_queue_wait_seconds",
     "From the time an attempt was due until a worker had it in hand",

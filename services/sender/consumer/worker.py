@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from libs.common.consume import View
 from libs.common.events.provider import ProviderState
+from libs.common.relay.opening import Patience
 from services.sender.adapters.journal import LogJournal, persistently
 from services.sender.adapters.outlet import OpenRelay, ProviderOutlet
 from services.sender.adapters.recent import RecentOutcomes
 from services.sender.consumer.feeder import Feeder, Feeding
 from services.sender.consumer.hands import Held
-from services.sender.domain.routing import DELIVERS
+from services.sender.domain.routing import stand_ins
 from services.sender.projections.providers import Providers
 
 log = logging.getLogger(__name__)
@@ -74,16 +75,18 @@ class Worker:
     async def _reconcile(self) -> None:
         known = {**self.providers.deleted, **self.providers.living}
         for identifier, state in known.items():
-            if state.provider_type not in DELIVERS:
-                continue
             living = self.providers.living.get(identifier)
-            connections = self._connections(state)
+            connections, patience = self._connections(state), self._patience(state)
             outlet = self.outlets.get(identifier)
             if outlet is not None:
-                await outlet.configure(living, connections=connections)
+                await outlet.configure(living, connections=connections, patience=patience)
                 continue
             outlet = self.outlets[identifier] = ProviderOutlet(
-                living, connections=connections, gate=self.feeding.gate, open_relay=self.open_relay
+                living,
+                connections=connections,
+                gate=self.feeding.gate,
+                open_relay=self.open_relay,
+                patience=patience,
             )
             for lane in LANES:
                 feeder = Feeder(self.feeding, identifier, lane, outlet)
@@ -91,6 +94,10 @@ class Worker:
 
     def _connections(self, provider: ProviderState) -> int:
         return self.local_inbox_connections if provider.is_local_inbox else provider.max_connections
+
+    def _patience(self, provider: ProviderState) -> Patience:
+        """Nobody waits five minutes for a greeting where somebody else could send the message."""
+        return "brisk" if stand_ins(provider.id, self.providers.living) else "patient"
 
     async def _drain(self) -> None:
         """Fetch no more; let what is on its way out end; hand back what nothing was sent of."""

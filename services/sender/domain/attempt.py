@@ -4,7 +4,7 @@ A schedule's body holds all that is needed to know what is due; the email itself
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,11 @@ from libs.common.streams import EVENTS
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The `number`-th try (from 1) at a provider. `pending` is None for the first: everybody."""
+    """The `number`-th try (from 1) at a provider. `pending` is None for the first: everybody.
+
+    `tried` are the providers that this very number has been at before. `pinned`: somebody's outcome at this provider
+    is unknown, so another one must not send it as well.
+    """
 
     email_id: UUID
     number: int
@@ -25,6 +29,8 @@ class Attempt:
     accepted_at: datetime
     accepted_sequence: int
     pending: tuple[str, ...] | None = None
+    tried: tuple[int, ...] = ()
+    pinned: bool = False
 
     @property
     def key(self) -> tuple[UUID, int, int]:
@@ -40,7 +46,18 @@ class Attempt:
             "accepted_at": timestamp(self.accepted_at),
             "accepted_sequence": self.accepted_sequence,
             "pending": list(self.pending) if self.pending is not None else None,
+            "tried": list(self.tried),
+            "pinned": self.pinned,
         }
+
+    def moved(self, rerouted: Envelope) -> "Attempt":
+        """The same at the provider that an `email.rerouted` names; the same again whenever it is asked."""
+        return replace(
+            self,
+            provider_id=int(rerouted.data["provider_id"]),
+            due_at=rerouted.at,
+            tried=tuple(rerouted.data.get("tried") or (self.provider_id,)),
+        )
 
 
 class NotAnAttempt(ValueError):
@@ -58,7 +75,7 @@ def first_attempt(accepted: Envelope, *, provider_id: int, lane: str) -> Attempt
 
 
 def scheduled_attempt(body: Mapping[str, Any], *, provider_id: int, lane: str) -> Attempt:
-    """The attempt that a schedule's body names. Raises NotAnAttempt."""
+    """The attempt that a schedule's body names; older ones do without `tried` and `pinned`. Raises NotAnAttempt."""
     try:
         pending = body["pending"]
         return Attempt(
@@ -70,6 +87,8 @@ def scheduled_attempt(body: Mapping[str, Any], *, provider_id: int, lane: str) -
             accepted_at=datetime.fromisoformat(body["accepted_at"]),
             accepted_sequence=int(body["accepted_sequence"]),
             pending=tuple(pending) if pending is not None else None,
+            tried=tuple(int(each) for each in body.get("tried", ())),
+            pinned=bool(body.get("pinned", False)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise NotAnAttempt(repr(error)) from error

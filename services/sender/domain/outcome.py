@@ -1,6 +1,6 @@
 """One attempt, one fact: folded from what the relay said about each recipient (DESIGN 5, step 8)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,16 +21,22 @@ GAVE_UP = "gave_up"
 
 OUTCOMES = frozenset({"sent", "deferred", "unknown", "bounced", "failed"})
 """The events that end an attempt."""
+ENDS = OUTCOMES | {"rerouted"}
+"""The events that end an attempt at one provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What is the same for every outcome of an attempt. `retry_at` is when to try again, None gives up."""
+    """What is the same for every outcome of an attempt. `retry_at` is when to try again, None gives up.
+
+    `home_id` is whose mail it is: the next attempt is made there, unless this one's outcome is unknown.
+    """
 
     attempt: Attempt
     retry_at: datetime | None
     duration_ms: int | None = None
     reason: str | None = None
+    home_id: int | None = None
 
 
 def concluded(
@@ -75,6 +81,7 @@ def unknown(
         return EmailFailed(**_common(replace(tried, reason=GAVE_UP), given_up, None))
     next_at = tried.retry_at if policy == "retry" else None
     outcomes = everybody(recipients, "unknown", text)
+    tried = replace(tried, home_id=None)
     return EmailUnknown.model_validate(
         {**_common(replace(tried, reason=stage), outcomes, next_at), "stage": stage, "policy": policy}
     )
@@ -85,31 +92,46 @@ def failed(tried: Tried, recipients: Sequence[str], *, reason: str, text: str) -
     return EmailFailed(**_common(replace(tried, reason=reason), everybody(recipients, "failed", text), None))
 
 
+def ended_at(event: str, data: Mapping[str, Any]) -> int | None:
+    """The provider at which one of `ENDS` ended an attempt; None for a fact that has no attempt."""
+    provider_id = data.get("from_provider_id" if event == "rerouted" else "provider_id")
+    return None if provider_id is None or "attempt" not in data else int(provider_id)
+
+
 def next_attempt(attempt: Attempt, fact: EmailFact | dict[str, Any]) -> Attempt | None:
-    """The attempt that an outcome asks for, if any: for those it left pending, at its own `next_at`."""
+    """The attempt that an outcome asks for, if any: for those it left pending, at its own `next_at`.
+
+    After an unknown outcome every further one stays with that provider: if it has the message after all, another
+    one's copy would be a second one.
+    """
     data = fact.model_dump(mode="json") if isinstance(fact, EmailFact) else fact
     if data.get("next_at") is None:
         return None
     left = tuple(each["address"] for each in data["recipients"] if each["outcome"] in ("deferred", "unknown"))
+    pinned = attempt.pinned or any(each["outcome"] == "unknown" for each in data["recipients"])
     return Attempt(
         email_id=UUID(str(data["email_id"])),
         number=attempt.number + 1,
-        provider_id=attempt.provider_id,
+        provider_id=int(data.get("next_provider_id") or attempt.provider_id),
         lane=attempt.lane,
         due_at=datetime.fromisoformat(data["next_at"]),
         accepted_at=attempt.accepted_at,
         accepted_sequence=attempt.accepted_sequence,
         pending=left,
+        pinned=pinned,
     )
 
 
 def _common(tried: Tried, outcomes: Sequence[RecipientOutcome], next_at: datetime | None) -> dict[str, Any]:
+    attempt = tried.attempt
+    leaves = next_at is not None and not attempt.pinned and tried.home_id != attempt.provider_id
     return {
-        "email_id": tried.attempt.email_id,
-        "attempt": tried.attempt.number,
-        "provider_id": tried.attempt.provider_id,
+        "email_id": attempt.email_id,
+        "attempt": attempt.number,
+        "provider_id": attempt.provider_id,
         "recipients": list(outcomes),
         "next_at": next_at,
+        "next_provider_id": tried.home_id if leaves else None,
         "reason": tried.reason,
         "duration_ms": tried.duration_ms,
     }

@@ -52,4 +52,6 @@ def _rerouted(owed: Owed, fact: Envelope) -> None:
     email_id = UUID(fact.data["email_id"])
     waiting = owed.get(email_id)
     if waiting is not None and int(fact.data["attempt"]) >= waiting.number:
-        owed[email_id] = replace(waiting, provider_id=int(fact.data["provider_id"]), due_at=fact.at)
+        # It happened to the attempt at the provider it left, whichever we thought it was.
+        left = replace(waiting, number=int(fact.data["attempt"]), provider_id=int(fact.data["from_provider_id"]))
+        owed[email_id] = left.moved(fact)

@@ -26,9 +26,11 @@ from libs.common.events.email import (
     Tag,
     shard_of,
 )
+from libs.common.events.provider import ProviderState
+from libs.common.relay.limits import Complaint, Mail, complaints
 from libs.common.streams import content_subject
 from services.sender.domain.rewrite import VERSION, Rewritten, TooManyLinks, rewrite
-from services.sender.domain.routing import Captured, Decision, Refused, Routed, decide_route
+from services.sender.domain.routing import Captured, Decision, Refused, Routed, Unsuitable, decide_route
 from services.sender.ports import Directory
 
 OFF_LOOP_CHARACTERS = 64 * 1024
@@ -87,12 +89,14 @@ async def accept_email(deps: AcceptDeps, command: AcceptEmail, *, actor: Actor, 
         raise LogFullError(
             "The log has reached 90 % of its size.", suggestion="The operator has to make room for more mail."
         )
-    decision = await _route(deps.directory, command.sender_domain)
+    decision = await _route(deps.directory, command)
     email_id, now = uuid7(), deps.now()
     if len(command.html or "") > OFF_LOOP_CHARACTERS:
         rewritten, stored = await asyncio.to_thread(_prepare, command, email_id, deps.public_url)
     else:
         rewritten, stored = _prepare(command, email_id, deps.public_url)
+    if rewritten is not None and isinstance(decision, Routed):
+        _refuse_unsuitable(complaints(decision.provider.provider_type, _mail(command, rewritten.html)))
     content_sequence = await _store(deps.bus, email_id, stored)
     content = ContentRef(
         sequence=content_sequence,
@@ -107,18 +111,38 @@ async def accept_email(deps: AcceptDeps, command: AcceptEmail, *, actor: Actor, 
     return Accepted(email_id, status, fact.provider_id, sequence)
 
 
-async def _route(directory: Directory, sender_domain: str) -> Routed | Captured:
+async def _route(directory: Directory, command: AcceptEmail) -> Routed | Captured:
     if not directory.caught_up:
         raise UnavailableError("Providers and domains have not been read yet.", slug="not_caught_up")
-    decision: Decision = decide_route(sender_domain, directory.domains, directory.providers)
+    decision = _decide(directory, command)
     if not isinstance(decision, Routed):
         # The views are milliseconds behind: no negative answer before they have seen the log's end.
         if not await directory.refresh():
             raise UnavailableError("Providers and domains have not caught up with the log yet.", slug="not_caught_up")
-        decision = decide_route(sender_domain, directory.domains, directory.providers)
+        decision = _decide(directory, command)
+    if isinstance(decision, Unsuitable):
+        raise InvalidError(list(decision.complaints))
     if isinstance(decision, Refused):
         raise _refusal(decision)
     return decision
+
+
+def _decide(directory: Directory, command: AcceptEmail) -> Decision:
+    def complain(provider: ProviderState) -> list[Complaint]:
+        return complaints(provider.provider_type, _mail(command, command.html))
+
+    return decide_route(command.sender_domain, directory.domains, directory.providers, complain)
+
+
+def _mail(command: AcceptEmail, html: str | None) -> Mail:
+    addresses = tuple(each.address for each in command.recipients)
+    return Mail(addresses, command.sender.address, command.subject, command.text, html)
+
+
+def _refuse_unsuitable(found: list[Complaint]) -> None:
+    """Its links rewritten, it may have become too long for its provider."""
+    if found:
+        raise InvalidError(found)
 
 
 def _refusal(refused: Refused) -> ConflictError:

@@ -120,7 +120,7 @@ async def test_mail_from_an_unregistered_domain_goes_to_the_default(world: Sendi
     answer = await post(app, email(**{"from": "x@other.example"}))
     assert answer.json["provider_id"] == 1
     (fact,) = await world.facts(UUID(answer.json["id"]))
-    assert fact.data["route"] == {"reason": "default", "domain_id": None, "detail": None}
+    assert fact.data["route"] == {"reason": "default", "domain_id": None, "detail": None, "home_provider_id": None}
 
 
 @pytest.mark.parametrize(
