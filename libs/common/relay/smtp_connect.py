@@ -59,10 +59,10 @@ class Dialer:
             smtp = await self._client(sock, address)
             wire = await self._session(smtp)
         finally:
-            if wire is None:
-                if smtp is not None:
-                    smtp.close()
+            if smtp is None:
                 sock.close()
+            elif wire is None:
+                _abandon(smtp)
         return wire
 
     async def _client(self, sock: socket.socket, address: Address) -> aiosmtplib.SMTP:
@@ -161,6 +161,16 @@ def tls_context(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _abandon(smtp: aiosmtplib.SMTP) -> None:
+    """Close at once. The socket is its transport's: closed behind its back, the next one would get its number.
+
+    Closing alone is not enough under TLS, which would wait for the other side's goodbye.
+    """
+    if smtp.transport is not None:
+        cast("asyncio.WriteTransport", smtp.transport).abort()  # uvloop's is one by conduct, not by class
+    smtp.close()
 
 
 async def _hello(smtp: aiosmtplib.SMTP) -> None:

@@ -4,6 +4,8 @@ import base64
 import logging
 import socket
 from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.integration.relay.common import (
     tried,
 )
 from tests.support import aio
+from tests.support.certificates import self_signed
 from tests.support.relay import Script, ScriptedRelay, close, hang, say
 
 
@@ -50,6 +53,31 @@ def test_a_login_that_fails_is_never_a_recipients_fault(
     aio.run(run())
     assert relay.sessions[0].verbs().count("AUTH") == 1
     assert relay.messages == []
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("encryption", ["starttls", "tls"])
+def test_a_failed_login_leaves_nothing_that_is_in_the_next_ones_way(
+    encryption: str, loop: Literal["uvloop", "asyncio"], tmp_path: Path
+) -> None:
+    """A socket closed behind its transport's back gave the next one its number, and asyncio refused that one."""
+    relay = ScriptedRelay(
+        tls="implicit" if encryption == "tls" else "starttls",
+        certificate=self_signed(tmp_path, "127.0.0.1"),
+        login=(USER, "another"),
+    )
+
+    async def run() -> None:
+        async with relay:
+            ours = open_smtp_relay(settings(relay.port, encryption=encryption, **CREDENTIALS))
+            for _ in range(5):
+                trouble = (await ours.send(submission())).trouble
+                assert trouble is not None
+                assert trouble.smtp_code == 535
+            await ours.close()
+            await relay.deserted()
+
+    aio.run(run(), loop=loop)
 
 
 def test_a_relay_without_a_known_mechanism_is_configuration_trouble() -> None:
