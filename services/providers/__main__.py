@@ -15,12 +15,13 @@ from libs.common.resealing import keep_resealed
 from libs.common.secrets import RingFile, SecretsError
 from libs.common.serve import ASGIApp, Service, background, create_app, run
 from libs.common.settings import load
+from services.providers.adapters.dns import Dns
 from services.providers.adapters.messages import compose
 from services.providers.adapters.relays import OpenRelays
 from services.providers.adapters.secrets import StoredSecrets
 from services.providers.api.domains import domain_routes
 from services.providers.api.providers import provider_routes
-from services.providers.ports import Registry
+from services.providers.ports import Registry, Relays
 from services.providers.projections.states import known_domains, known_providers, known_users
 from services.providers.settings import ProvidersSettings
 
@@ -36,8 +37,8 @@ def main() -> None:
 
 
 @asynccontextmanager
-async def open_service(settings: ProvidersSettings) -> AsyncIterator[ASGIApp]:
-    """Everything this process is made of, from the bottom up."""
+async def open_service(settings: ProvidersSettings, *, relays: Relays | None = None) -> AsyncIterator[ASGIApp]:
+    """Everything this process is made of, from the bottom up. `relays`: others than those that the settings lead to."""
     bus = Bus(settings.nats_url, name="providers")
     ring = RingFile(settings.keyring_file)
     secrets = StoredSecrets(bus, ring)
@@ -56,9 +57,11 @@ async def open_service(settings: ProvidersSettings) -> AsyncIterator[ASGIApp]:
         domains=domains,
         users=users,
         secrets=secrets,
-        relays=OpenRelays(surroundings(settings)),
+        relays=relays or OpenRelays(surroundings(settings)),
+        look_up=Dns(settings.dns_resolver),
         compose=compose,
         inbox=settings.local_inbox_smtp,
+        custom_endpoints=settings.allow_custom_endpoints,
         brand=settings.brand,
         now=lambda: datetime.now(UTC),
     )

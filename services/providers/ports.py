@@ -1,7 +1,7 @@
 """What the handlers work with: the views of this service, and the two things outside it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -13,7 +13,8 @@ from libs.common.events.domain import DomainState
 from libs.common.events.provider import ProviderState
 from libs.common.events.user import UserState
 from libs.common.mime.addresses import Mailbox
-from libs.common.relay.port import Relay, Submission
+from libs.common.relay.port import Relay, Submission, Trouble
+from services.providers.domain.dns_records import Question, Seen
 from services.providers.domain.provider_test import ProviderTestEmail
 
 State = TypeVar("State", covariant=True)  # noqa: PLC0105 - State is what it is
@@ -52,8 +53,16 @@ class Secrets(Protocol):
 class Relays(Protocol):
     """Connections to providers."""
 
-    def open(self, provider: ProviderState, secret: Mapping[str, str]) -> Relay:
-        """A relay for a provider, nothing connected yet; close it when done."""
+    def open(self, provider: ProviderState, secret: Mapping[str, str]) -> Relay | Trouble:
+        """A relay for a provider, nothing connected yet; close it when done. Or why there can be none."""
+        ...
+
+
+class LookUp(Protocol):
+    """DNS."""
+
+    async def __call__(self, questions: Sequence[Question]) -> Mapping[Question, Seen]:
+        """Every question with its answer, within four seconds; one that nobody answered says so. Never raises."""
         ...
 
 
@@ -80,7 +89,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Everything the handlers need. `lock` queues this process's writers; other processes lose by sequence."""
+    """Everything the handlers need. `lock` queues this process's writers; other processes lose by sequence.
+
+    `registering` names the domains that a provider is being asked about for the first time right now.
+    """
 
     bus: Bus
     provider_view: View
@@ -91,8 +103,11 @@ class Registry:
     users: Known[UserState]
     secrets: Secrets
     relays: Relays
+    look_up: LookUp
     compose: Compose
     inbox: str | None
+    custom_endpoints: bool
     brand: str
     now: Callable[[], datetime]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    registering: set[str] = field(default_factory=set)

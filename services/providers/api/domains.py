@@ -32,7 +32,10 @@ def domain_routes() -> APIRouter:
         registry: TheRegistry,
         principal: Annotated[Principal, requires("email_domains:create")],
     ) -> DomainWithDns:
-        """Register a sending domain."""
+        """Register a sending domain, here and at its provider.
+
+        422 `identity_refused` or `credentials_rejected` with the provider's own words, 502 `provider_unreachable`.
+        """
         changed = await create_domain(registry, body.provider_id, body.domain, calling(request, principal))
         tell(response, changed.positions)
         return domain_with_dns(changed.state)
@@ -76,7 +79,7 @@ def domain_routes() -> APIRouter:
         registry: TheRegistry,
         principal: Annotated[Principal, requires("email_domains:write")],
     ) -> DomainWithDns:
-        """Check the domain now."""
+        """Check the domain now, at the provider and in DNS. Errors as when it is registered: then nothing changes."""
         changed = await verify(registry, id, calling(request, principal))
         tell(response, changed.positions)
         return domain_with_dns(changed.state)
@@ -90,7 +93,7 @@ def domain_routes() -> APIRouter:
         principal: Annotated[Principal, requires("email_domains:delete")],
         delete_from_provider: Annotated[bool, Query(description="Delete it there too; SMTP knows none.")] = False,  # noqa: FBT002
     ) -> None:
-        """Delete a domain."""
+        """Delete a domain. With `delete_from_provider` it is deleted there first; what fails there leaves it here."""
         tell(response, await delete(registry, id, at_provider=delete_from_provider, caller=calling(request, principal)))
 
     return routes

@@ -15,7 +15,7 @@ from services.providers.handlers.create_provider import create_provider as creat
 from services.providers.handlers.delete_provider import delete_provider as delete
 from services.providers.handlers.update_provider import update_provider as update
 
-Verify = Annotated[bool, Query(description="Check credentials live; without effect for SMTP.")]
+Verify = Annotated[bool, Query(description="Check credentials live before anything is stored; SMTP's never are.")]
 
 
 def provider_routes() -> APIRouter:
@@ -31,9 +31,12 @@ def provider_routes() -> APIRouter:
         principal: Annotated[Principal, requires("email_providers:create")],
         verify: Verify = True,  # noqa: FBT002 - a query parameter
     ) -> Provider:
-        """Add a provider."""
-        del verify
-        changed = await create(registry, body.draft(), calling(request, principal))
+        """Add a provider.
+
+        The credentials of SES and Scaleway are tried first, and nothing is stored when that fails: 422
+        `credentials_rejected` with the provider's own words, 502 `provider_unreachable` when nobody could say.
+        """
+        changed = await create(registry, body.draft(), calling(request, principal), verify=verify)
         tell(response, changed.positions)
         return provider_answer(changed.state)
 
@@ -61,12 +64,14 @@ def provider_routes() -> APIRouter:
         principal: Annotated[Principal, requires("email_providers:write")],
         verify: Verify = True,  # noqa: FBT002 - a query parameter
     ) -> Provider:
-        """Change what is given, keep what is not."""
-        del verify
+        """Change what is given, keep what is not.
+
+        Changed credentials, or another region, of SES and Scaleway are tried first, as when a provider is added; they
+        let a stopped provider go on.
+        """
         state = await find_provider(registry, id)
-        changed = await update(
-            registry, id, body.settings(), body.block(state.provider_type), calling(request, principal)
-        )
+        block = body.block(state.provider_type)
+        changed = await update(registry, id, body.settings(), block, calling(request, principal), verify=verify)
         tell(response, changed.positions)
         return provider_answer(changed.state)
 
@@ -79,7 +84,7 @@ def provider_routes() -> APIRouter:
         principal: Annotated[Principal, requires("email_providers:delete")],
         force: Annotated[bool, Query(description="Delete its domains too.")] = False,  # noqa: FBT002
     ) -> None:
-        """Delete a provider."""
+        """Delete a provider. What it knows of its domains is left there, with `force` too."""
         tell(response, await delete(registry, id, forced=force, caller=calling(request, principal)))
 
     @routes.post("/api/email-providers/{id}/test", tags=["providers"])
@@ -91,7 +96,7 @@ def provider_routes() -> APIRouter:
         registry: TheRegistry,
         principal: Annotated[Principal, requires("email_providers:write")],
     ) -> TestResult:
-        """Send a test email to your own address."""
+        """Send a test email to your own address. A relay's refusal is an answer like any other: `success` is false."""
         outcome = await check_provider(registry, id, body.mailbox(), calling(request, principal))
         tell(response, outcome.positions)
         tried = outcome.state

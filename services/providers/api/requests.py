@@ -2,13 +2,22 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from libs.common.errors import InvalidError
-from libs.common.events.provider import Encryption, ProviderType
+from libs.common.events.provider import ProviderType
 from libs.common.mime.addresses import Mailbox, parse_address
 from libs.common.serve import RequestModel
-from services.providers.api.text import Host, KeptHost, Line, Name, Port, Secret
+from services.providers.api.blocks import (
+    Change,
+    ScalewayCredentials,
+    ScalewayCredentialsChange,
+    SesCredentials,
+    SesCredentialsChange,
+    SmtpCredentials,
+    SmtpCredentialsChange,
+)
+from services.providers.api.text import Line, Name
 from services.providers.domain.changes import Draft
 from services.providers.domain.credentials import BLOCKS, Block, accept
 from services.providers.domain.domain_name import normalise
@@ -26,81 +35,9 @@ def _distinct(ids: list[int]) -> list[int]:
 Fallbacks = Annotated[list[Annotated[int, Field(ge=1, le=2**63 - 1)]], Field(max_length=20), AfterValidator(_distinct)]
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
-    for member in schema["properties"].values():
-        member.pop("default", None)
-
-
 def _address(text: str) -> str:
     parse_address(text)
     return text
-
-
-def _no_custom_endpoint(value: str | None) -> str | None:
-    if value:
-        raise ValueError("custom endpoints are not allowed here")
-    return None
-
-
-NoEndpoint = Annotated[Line | None, AfterValidator(_no_custom_endpoint)]
-
-
-class SesCredentials(RequestModel):
-    """An IAM user's access key. Custom endpoints are refused."""
-
-    access_key_id: Annotated[Secret, Field(min_length=1)]
-    secret_access_key: Annotated[Secret, Field(min_length=1)]
-    endpoint_url: NoEndpoint = None
-
-
-class ScalewayCredentials(RequestModel):
-    """A secret key and the project it sends for."""
-
-    api_key: Annotated[Secret, Field(min_length=1)]
-    project_id: Annotated[Secret, Field(min_length=1)]
-
-
-class SmtpCredentials(RequestModel):
-    """Where the relay is and, if it wants that, who we are."""
-
-    host: Host
-    port: Port
-    username: Secret | None = None
-    password: Secret | None = None
-    encryption: Encryption = "starttls"
-    accept_invalid_certs: bool = False
-
-
-class _Change(RequestModel):
-    """Every member is optional; what it is when absent is nobody's business, so the document shows no defaults."""
-
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
-
-
-class SesCredentialsChange(_Change):
-    """Absent members, `""` and the masks that answers show keep what is stored."""
-
-    access_key_id: Secret = ""
-    secret_access_key: Secret = ""
-    endpoint_url: NoEndpoint = None
-
-
-class ScalewayCredentialsChange(_Change):
-    """Absent members, `""` and the masks that answers show keep what is stored."""
-
-    api_key: Secret = ""
-    project_id: Secret = ""
-
-
-class SmtpCredentialsChange(_Change):
-    """Absent members, `""` and the masks that answers show keep what is stored; `username: null` clears the login."""
-
-    host: KeptHost = ""
-    port: Port = 1
-    username: Secret | None = ""
-    password: Secret | None = ""
-    encryption: Encryption = "starttls"
-    accept_invalid_certs: bool = False
 
 
 class CreateProvider(RequestModel):
@@ -144,7 +81,7 @@ class CreateProvider(RequestModel):
         )
 
 
-class UpdateProvider(_Change):
+class UpdateProvider(Change):
     """What shall be different; absent members stay. The type of a provider never changes."""
 
     name: Name = "-"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from libs.common.errors import InvalidError, TempsError
+from libs.common.errors import InvalidError
 from libs.common.events.provider import (
     LastTest,
     ProviderCreated,
@@ -20,13 +20,11 @@ from libs.common.events.provider import (
     ProviderType,
     ProviderUpdated,
 )
-from services.providers.domain.credentials import Credentials, changes, masked
+from services.providers.domain.credentials import Credentials, changes, check_endpoint, masked
 from services.providers.domain.inbox import is_local_inbox
+from services.providers.domain.regions import check_region
 
 Providers = Mapping[int, ProviderState]
-
-SENDING_TYPES: frozenset[ProviderType] = frozenset({"smtp"})
-"""Types that mail can be sent through: the others are stored until their adapters exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +51,11 @@ class Change:
     after: Credentials | None = field(default=None, repr=False)
 
 
-def require_available(provider_type: ProviderType, what: str) -> None:
-    """Raises 422 for a type that nothing can be sent through yet."""
-    if provider_type not in SENDING_TYPES:
-        raise TempsError(
-            f"{what} needs a provider that mail can be sent through; type {provider_type} is not available yet",
-            slug="provider_type_not_available",
-        )
-
-
-def check_draft(draft: Draft) -> None:
-    """What can be refused without looking at other providers."""
+def check_draft(draft: Draft, *, custom_endpoints: bool) -> None:
+    """What can be refused without looking at other providers. Raises `InvalidError`."""
+    check_region(draft.provider_type, draft.region)
+    check_endpoint(None, draft.credentials, allowed=custom_endpoints)
     if draft.is_default:
-        require_available(draft.provider_type, "is_default")
         _require_active(is_active=draft.is_active)
 
 
@@ -74,8 +64,7 @@ def takes_default(providers: Providers, draft: Draft, *, inbox: str | None) -> b
     if draft.is_default:
         return True
     stand_in = any(state.is_default and state.is_local_inbox for state in providers.values())
-    usable = draft.is_active and draft.provider_type in SENDING_TYPES
-    return stand_in and usable and not _is_inbox(draft.credentials, inbox)
+    return stand_in and draft.is_active and not _is_inbox(draft.credentials, inbox)
 
 
 def next_to_create(
@@ -93,26 +82,31 @@ def next_to_create(
     rival = _other_default(providers, id) if default else None
     if rival is not None:
         return _gives_way(rival, at)
-    return ProviderCreated(
-        provider=ProviderState(
-            id=id,
-            name=draft.name,
-            provider_type=draft.provider_type,
-            region=draft.region,
-            is_active=draft.is_active,
-            is_default=default,
-            is_local_inbox=_is_inbox(draft.credentials, inbox),
-            max_connections=draft.max_connections,
-            rate_limit_per_second=draft.rate_limit_per_second,
-            fallback_provider_ids=list(draft.fallback_provider_ids),
-            smtp=draft.credentials.endpoint,
-            credentials=masked(draft.provider_type, draft.credentials),
-            credential_version=version,
-            last_test=None,
-            stopped=None,
-            created_at=at,
-            updated_at=at,
-        )
+    return ProviderCreated(provider=drafted(draft, id=id, default=default, version=version, inbox=inbox, at=at))
+
+
+def drafted(
+    draft: Draft, *, id: int, default: bool, version: str | None, inbox: str | None, at: datetime
+) -> ProviderState:
+    """The provider that a draft becomes."""
+    return ProviderState(
+        id=id,
+        name=draft.name,
+        provider_type=draft.provider_type,
+        region=draft.region,
+        is_active=draft.is_active,
+        is_default=default,
+        is_local_inbox=_is_inbox(draft.credentials, inbox),
+        max_connections=draft.max_connections,
+        rate_limit_per_second=draft.rate_limit_per_second,
+        fallback_provider_ids=list(draft.fallback_provider_ids),
+        smtp=draft.credentials.endpoint,
+        credentials=masked(draft.provider_type, draft.credentials),
+        credential_version=version,
+        last_test=None,
+        stopped=None,
+        created_at=at,
+        updated_at=at,
     )
 
 
@@ -121,11 +115,12 @@ def next_to_update(
 ) -> ProviderUpdated | ProviderResumed | None:
     """None when the provider already is as wanted. `version` names the secret if credentials changed.
 
-    Raises `InvalidError` and, for a default that cannot send, `TempsError`.
+    Raises `InvalidError`.
     """
     settings = dict(change.settings)
+    if "region" in settings:
+        check_region(state.provider_type, settings["region"])
     if settings.get("is_default"):
-        require_available(state.provider_type, "is_default")
         _require_active(is_active=settings.get("is_active", state.is_active))
     elif settings.get("is_active") is False:
         settings["is_default"] = False
@@ -186,8 +181,12 @@ def after_test(
 
 
 def same_route(one: ProviderState, other: ProviderState) -> bool:
-    """Whether both reach the same place with the same credentials."""
-    return (one.smtp, one.credential_version) == (other.smtp, other.credential_version)
+    """Whether both reach the same place with the same credentials; SMTP's region is only a word of its owner's."""
+    return _route(one) == _route(other)
+
+
+def _route(state: ProviderState) -> tuple[object, ...]:
+    return state.smtp, state.credential_version, None if state.provider_type == "smtp" else state.region
 
 
 def _with_credentials(state: ProviderState, credentials: Credentials, version: str | None) -> ProviderState:

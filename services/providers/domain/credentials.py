@@ -60,6 +60,13 @@ def changes(provider_type: ProviderType, before: Credentials, after: Credentials
     return [f"{block}.{name}" for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
 
 
+def check_endpoint(before: Credentials | None, after: Credentials, *, allowed: bool) -> None:
+    """A custom endpoint is set only where the operator allows it; a stored one may stay. Raises `InvalidError`."""
+    wanted = after.secret.get("endpoint_url")
+    if wanted is not None and not allowed and (before is None or before.secret.get("endpoint_url") != wanted):
+        raise InvalidError([("ses_credentials.endpoint_url", "custom endpoints are not allowed here")])
+
+
 def _members(credentials: Credentials) -> dict[str, str | int | bool]:
     endpoint = credentials.endpoint.model_dump() if credentials.endpoint else {}
     return {**endpoint, **credentials.secret}
@@ -127,18 +134,24 @@ def _accept_plain(block: Block) -> Credentials:
 
 
 def _merge_plain(stored: Credentials, block: Block) -> Credentials:
+    """Null clears what may be absent; the request models let it through for nothing else."""
     given = {
         name: value
         for name, value in block.items()
         if isinstance(value, str) and value not in ("", HIDDEN, mask(stored.secret.get(name, "")))
     }
-    return Credentials(None, {**stored.secret, **given})
+    cleared = {name for name, value in block.items() if value is None}
+    kept = {name: value for name, value in stored.secret.items() if name not in cleared}
+    return Credentials(None, {**kept, **given})
 
 
 def _masked_ses(credentials: Credentials) -> dict[str, str | int | bool | None]:
+    """The endpoint is no secret, and shown only where there is one: most have never heard of it."""
+    endpoint = credentials.secret.get("endpoint_url")
     return {
         "access_key_id": mask(credentials.secret.get("access_key_id", "")),
         "secret_access_key": HIDDEN,
+        **({"endpoint_url": endpoint} if endpoint else {}),
     }
 
 

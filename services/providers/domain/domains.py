@@ -1,18 +1,17 @@
 """What a request makes of the sending domains: pure decisions over the domains as they are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 from libs.common.errors import ConflictError
 from libs.common.events.domain import (
-    DnsRecord,
     DomainCreated,
     DomainDeleted,
     DomainState,
-    DomainStatus,
     DomainVerificationFailed,
     DomainVerified,
 )
+from services.providers.domain.verification import Checked
 
 Domains = Mapping[int, DomainState]
 
@@ -27,47 +26,40 @@ def of_provider(domains: Domains, provider_id: int) -> list[DomainState]:
     return sorted((state for state in domains.values() if state.provider_id == provider_id), key=lambda state: state.id)
 
 
-def create(
-    domains: Domains,
-    *,
-    id: int,
-    provider_id: int,
-    name: str,
-    status: DomainStatus,
-    records: Iterable[DnsRecord],
-    error: str | None,
-    at: datetime,
-) -> DomainCreated:
+def require_free(domains: Domains, name: str) -> None:
     """A domain is registered once in the whole system. Raises `ConflictError`."""
     if by_name(domains, name) is not None:
         raise ConflictError(f"the domain {name} is already registered", slug="duplicate_domain")
+
+
+def create(domains: Domains, *, id: int, provider_id: int, name: str, checked: Checked, at: datetime) -> DomainCreated:
+    """A domain with what its provider said of it. Raises `ConflictError`."""
+    require_free(domains, name)
     return DomainCreated(
         domain=DomainState(
             id=id,
             provider_id=provider_id,
             domain=name,
-            status=status,
-            dns_records=list(records),
-            last_verified_at=at if status == "verified" else None,
-            verification_error=error,
+            status=checked.status,
+            dns_records=list(checked.records),
+            last_verified_at=at if checked.confirmed else None,
+            verification_error=checked.error,
             created_at=at,
             updated_at=at,
         )
     )
 
 
-def verified(
-    state: DomainState, *, status: DomainStatus, records: Iterable[DnsRecord], error: str | None, at: datetime
-) -> DomainVerified | DomainVerificationFailed:
-    """What a check found; the time of the last success stays when it failed."""
+def verified(state: DomainState, checked: Checked, at: datetime) -> DomainVerified | DomainVerificationFailed:
+    """What a check found; the time of the last success stays when it confirmed nothing."""
     update = {
-        "status": status,
-        "dns_records": list(records),
-        "verification_error": error,
-        "last_verified_at": at if status == "verified" else state.last_verified_at,
+        "status": checked.status,
+        "dns_records": list(checked.records),
+        "verification_error": checked.error,
+        "last_verified_at": at if checked.confirmed else state.last_verified_at,
         "updated_at": at,
     }
-    fact = DomainVerified if status == "verified" else DomainVerificationFailed
+    fact = DomainVerified if checked.confirmed else DomainVerificationFailed
     return fact(domain=state.model_copy(update=update))
 
 

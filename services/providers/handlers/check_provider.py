@@ -1,13 +1,14 @@
 """Send a test email through a provider to the person who asks, and record how it went."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.common.errors import ConflictError
 from libs.common.events.provider import ProviderState, ProviderTested
 from libs.common.mime.addresses import Mailbox
-from libs.common.relay.port import SendResult, Submission
-from services.providers.domain.changes import after_test, require_available, same_route
+from libs.common.relay.port import SendResult, Submission, Trouble, troubled
+from services.providers.domain.changes import after_test, same_route
 from services.providers.domain.provider_test import provider_test_email
 from services.providers.handlers.appending import (
     Changed,
@@ -16,6 +17,7 @@ from services.providers.handlers.appending import (
     caught_up,
     find_provider,
 )
+from services.providers.handlers.asking import goodbye, struck_out
 from services.providers.handlers.credentials import stored_secret
 from services.providers.handlers.update_provider import resume
 from services.providers.ports import Caller, Registry
@@ -35,18 +37,18 @@ class Tried:
 
 
 async def check_provider(registry: Registry, id: int, sender: Mailbox, caller: Caller) -> Changed[Tried]:
-    """A refusal by the relay is an outcome, not an error.
+    """A refusal by the relay is an outcome, not an error; an inactive or stopped provider is tried like any other.
 
-    Raises `NotFoundError`, `ConflictError` when the caller has no address, `TempsError`
-    (`provider_type_not_available`), and the errors of appending.
+    Raises `NotFoundError`, `ConflictError` when the caller has no address or the credentials are lost, and the errors
+    of appending.
     """
     provider = await find_provider(registry, id)
-    require_available(provider.provider_type, "a test email")
     recipient = await _own_address(registry, caller)
     at = registry.now()
     email = provider_test_email(provider, brand=registry.brand, at=at)
     submission = registry.compose(email, sender=sender, recipient=recipient, at=at)
-    tried = _tried(await _send(registry, provider, submission), recipient)
+    secret = await stored_secret(registry, provider)
+    tried = _tried(await _send(registry, provider, secret, submission), recipient, secret)
     return Changed(tried, await _record(registry, provider, tried, caller))
 
 
@@ -60,31 +62,36 @@ async def _own_address(registry: Registry, caller: Caller) -> str:
     return user.email
 
 
-async def _send(registry: Registry, provider: ProviderState, submission: Submission) -> SendResult | None:
+async def _send(
+    registry: Registry, provider: ProviderState, secret: Mapping[str, str], submission: Submission
+) -> SendResult | None:
     """What came of it; None when it took too long."""
-    relay = registry.relays.open(provider, await stored_secret(registry, provider))
+    relay = registry.relays.open(provider, secret)
+    if isinstance(relay, Trouble):
+        return troubled(relay)
     try:
         async with asyncio.timeout(_SECONDS):
             return await relay.send(submission)
     except TimeoutError:
         return None
     finally:
-        await relay.close()
+        await goodbye(relay)
 
 
-def _tried(result: SendResult | None, recipient: str) -> Tried:
+def _tried(result: SendResult | None, recipient: str, secret: Mapping[str, str]) -> Tried:
     if result is None:
         return Tried(recipient, None, f"no answer within {_SECONDS:g} seconds: the email may have been sent, or not")
     if result.trouble is not None:
-        words = (result.trouble.text, result.trouble.suggestion)
+        words = [struck_out(word, secret) for word in (result.trouble.text, result.trouble.suggestion) if word]
         code = f"{result.trouble.smtp_code} " if result.trouble.smtp_code else ""
-        return _failed(recipient, code + ". ".join(word.rstrip(".") for word in words if word))
+        return _failed(recipient, code + ". ".join(word.rstrip(".") for word in words))
     if not result.recipients:
-        return _failed(recipient, f"the email may have been sent, or not: {result.detail or 'no answer came'}")
+        detail = struck_out(result.detail or "no answer came", secret)
+        return _failed(recipient, f"the email may have been sent, or not: {detail}")
     reply = result.recipients[0]
     if reply.outcome != "accepted":
-        return _failed(recipient, f"{reply.smtp_code or ''} {reply.text}".strip())
-    return Tried(recipient, result.provider_message_id, None)
+        return _failed(recipient, f"{reply.smtp_code or ''} {struck_out(reply.text, secret)}".strip())
+    return Tried(recipient, reply.provider_message_id or result.provider_message_id, None)
 
 
 def _failed(recipient: str, error: str) -> Tried:

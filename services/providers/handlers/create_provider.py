@@ -1,17 +1,25 @@
-"""Create a provider: the secret first, then the fact that names it."""
+"""Create a provider: asked first whether it works, then the secret, then the fact that names it."""
 
 from libs.common.errors import UnavailableError
 from libs.common.events.provider import ProviderCreated, ProviderState, ProviderUpdated
-from services.providers.domain.changes import Draft, check_draft, next_to_create, takes_default
+from services.providers.domain.changes import Draft, check_draft, drafted, next_to_create, takes_default
 from services.providers.handlers.appending import Changed, SupersededError, append_step, caught_up
+from services.providers.handlers.asking import check_credentials
 from services.providers.ports import Caller, Registry
 
 _TRIES = 8
 
 
-async def create_provider(registry: Registry, draft: Draft, caller: Caller) -> Changed[ProviderState]:
-    """The provider as created. Raises `InvalidError`, `TempsError`, and the errors of appending."""
-    check_draft(draft)
+async def create_provider(registry: Registry, draft: Draft, caller: Caller, *, verify: bool) -> Changed[ProviderState]:
+    """The provider as created; with `verify` its credentials are checked live, and nothing is stored if they fail.
+
+    Raises `InvalidError`, `TempsError` (`credentials_rejected`, `provider_unreachable`), and the errors of appending.
+    """
+    check_draft(draft, custom_endpoints=registry.custom_endpoints)
+    await caught_up(registry.provider_view)
+    planned = _planned(registry, draft)
+    if verify:
+        await check_credentials(registry, planned, draft.credentials.secret)
     async with registry.lock:
         await caught_up(registry.provider_view)
         for _ in range(_TRIES):
@@ -23,12 +31,17 @@ async def create_provider(registry: Registry, draft: Draft, caller: Caller) -> C
     raise UnavailableError("too many others are creating providers at the same time")
 
 
+def _planned(registry: Registry, draft: Draft) -> ProviderState:
+    """The provider as it would be now, unless it is refused."""
+    known, inbox, at = registry.providers, registry.inbox, registry.now()
+    id = known.highest + 1
+    next_to_create(known.live, draft, id=id, default=False, version=None, inbox=inbox, at=at)
+    return drafted(draft, id=id, default=False, version=None, inbox=inbox, at=at)
+
+
 async def _create(registry: Registry, draft: Draft, caller: Caller) -> Changed[ProviderState]:
     known = registry.providers
-    id = known.highest + 1
-    next_to_create(
-        known.live, draft, id=id, default=False, version=None, inbox=registry.inbox, at=registry.now()
-    )  # refuses before anything is stored
+    id = _planned(registry, draft).id  # refuses before anything is stored
     version = await registry.secrets.put(id, draft.credentials.secret) if draft.credentials.secret else None
     default = False
 

@@ -1,4 +1,9 @@
-"""Delete a provider: first what depends on it, then the provider itself."""
+"""Delete a provider: first what depends on it, then the provider itself.
+
+What its provider knows of its domains (identities at SES or Scaleway) is left there: deleting with force must work
+without the credentials, and when the provider does not answer. Deleting each domain with `delete_from_provider` first
+takes them away.
+"""
 
 from libs.common.errors import ConflictError, NotFoundError
 from libs.common.events.provider import ProviderDeleted, ProviderUpdated

@@ -1,6 +1,9 @@
-"""Register, verify and delete sending domains."""
+"""Register, verify and delete sending domains, here and at their providers."""
 
-from libs.common.errors import NotFoundError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from libs.common.errors import ConflictError, NotFoundError
 from libs.common.events.domain import (
     DomainCreated,
     DomainDeleted,
@@ -8,10 +11,8 @@ from libs.common.events.domain import (
     DomainVerificationFailed,
     DomainVerified,
 )
-from libs.common.events.provider import ProviderState
-from libs.common.relay.port import Relay
 from services.providers.domain import domains
-from services.providers.domain.changes import require_available
+from services.providers.domain.verification import fold, questions, registered
 from services.providers.handlers.appending import (
     Changed,
     NothingToDoError,
@@ -20,25 +21,28 @@ from services.providers.handlers.appending import (
     find_domain,
     find_provider,
 )
+from services.providers.handlers.asking import IDENTITY_SECONDS, asked
 from services.providers.handlers.credentials import stored_secret
 from services.providers.ports import Caller, Registry
 
 
 async def create_domain(registry: Registry, provider_id: int, name: str, caller: Caller) -> Changed[DomainState]:
-    """The domain as registered; `name` is lower case and IDNA.
+    """The domain as registered; `name` is lower case and IDNA. Nobody looks at DNS yet.
+
+    What is registered already is refused before the provider is asked. When another process registers the same name
+    meanwhile, or deletes the provider, an identity of ours may be left at the provider: it sends nothing, and
+    registering the domain again takes it up. It is not taken back, for it may have been there before us.
 
     Raises `NotFoundError` for an unknown provider, `ConflictError` (`duplicate_domain`), `TempsError`
-    (`provider_type_not_available`), and the errors of appending.
+    (`credentials_rejected`, `identity_refused`, `provider_unreachable`), and the errors of appending.
     """
-    async with registry.lock:
-        await caught_up(registry.provider_view, registry.domain_view)
-        provider = await find_provider(registry, provider_id)
-        require_available(provider.provider_type, "a sending domain")
-        relay = await _relay(registry, provider)
-        try:
-            identity = await relay.create_identity(name)
-        finally:
-            await relay.close()
+    await caught_up(registry.provider_view, registry.domain_view)
+    provider = await find_provider(registry, provider_id)
+    domains.require_free(registry.domains.live, name)
+    with _registering(registry, name):
+        secret = await stored_secret(registry, provider)
+        async with asked(registry, provider, secret, seconds=IDENTITY_SECONDS) as relay:
+            checked = registered(await relay.create_identity(name))
 
         def decide() -> DomainCreated:
             return domains.create(
@@ -46,38 +50,38 @@ async def create_domain(registry: Registry, provider_id: int, name: str, caller:
                 id=registry.domains.highest + 1,
                 provider_id=provider_id,
                 name=name,
-                status=identity.status,
-                records=identity.records,
-                error=identity.error,
+                checked=checked,
                 at=registry.now(),
             )
 
-        fact, sequence = await append_step(registry.bus, registry.domain_view, decide, caller, registry)
-        await caught_up(registry.provider_view)
-        if provider_id not in registry.providers.live:
-            # Another process deleted the provider between our look and our fact (see delete_provider).
-            await remove_domain(registry, fact.domain.id, caller)
-            raise NotFoundError(f"there is no provider {provider_id}")
-        return Changed(fact.domain, {"domain": sequence})
+        async with registry.lock:
+            fact, sequence = await append_step(registry.bus, registry.domain_view, decide, caller, registry)
+            await caught_up(registry.provider_view)
+            if provider_id not in registry.providers.live:
+                # Deleted between our look and our fact (see delete_provider).
+                await remove_domain(registry, fact.domain.id, caller)
+                raise NotFoundError(f"there is no provider {provider_id}")
+    return Changed(fact.domain, {"domain": sequence})
 
 
 async def verify_domain(registry: Registry, id: int, caller: Caller) -> Changed[DomainState]:
-    """Ask the provider, and record what it said. Raises `NotFoundError` and the errors of appending."""
+    """Ask the provider, then DNS for the records it wants, and record what both said (`domain/verification.py`).
+
+    Raises `NotFoundError`, `TempsError` (`credentials_rejected`, `identity_refused`, `provider_unreachable`: then
+    nothing is recorded), and the errors of appending.
+    """
     state = await find_domain(registry, id)
     provider = await find_provider(registry, state.provider_id)
-    relay = await _relay(registry, provider)
-    try:
+    secret = await stored_secret(registry, provider)
+    async with asked(registry, provider, secret, seconds=IDENTITY_SECONDS) as relay:
         identity = await relay.verify_identity(state.domain)
-    finally:
-        await relay.close()
+    seen = await registry.look_up(questions(identity.records))
 
     def decide() -> DomainVerified | DomainVerificationFailed:
         current = registry.domains.live.get(id)
         if current is None:
             raise NotFoundError(f"there is no domain {id}")
-        return domains.verified(
-            current, status=identity.status, records=identity.records, error=identity.error, at=registry.now()
-        )
+        return domains.verified(current, fold(identity, seen, before=current), registry.now())
 
     async with registry.lock:
         fact, sequence = await append_step(registry.bus, registry.domain_view, decide, caller, registry)
@@ -85,16 +89,19 @@ async def verify_domain(registry: Registry, id: int, caller: Caller) -> Changed[
 
 
 async def delete_domain(registry: Registry, id: int, *, at_provider: bool, caller: Caller) -> dict[str, int]:
-    """The position that later requests have to see. Raises `NotFoundError` and the errors of appending."""
+    """The position that later requests have to see. With `at_provider` it goes there first, or nowhere.
+
+    Raises `NotFoundError`, `TempsError` (`credentials_rejected`, `identity_refused`, `provider_unreachable`: then
+    the domain stays), and the errors of appending.
+    """
+    await caught_up(registry.domain_view)
+    state = await find_domain(registry, id)
+    if at_provider:
+        provider = await find_provider(registry, state.provider_id)
+        secret = await stored_secret(registry, provider)
+        async with asked(registry, provider, secret, seconds=IDENTITY_SECONDS) as relay:
+            await relay.delete_identity(state.domain)
     async with registry.lock:
-        await caught_up(registry.domain_view)
-        state = await find_domain(registry, id)
-        if at_provider:
-            relay = await _relay(registry, await find_provider(registry, state.provider_id))
-            try:
-                await relay.delete_identity(state.domain)
-            finally:
-                await relay.close()
         sequence = await remove_domain(registry, id, caller)
     if sequence is None:
         raise NotFoundError(f"there is no domain {id}")
@@ -117,5 +124,13 @@ async def remove_domain(registry: Registry, id: int, caller: Caller) -> int | No
     return sequence
 
 
-async def _relay(registry: Registry, provider: ProviderState) -> Relay:
-    return registry.relays.open(provider, await stored_secret(registry, provider))
+@contextmanager
+def _registering(registry: Registry, name: str) -> Iterator[None]:
+    """One request of this process at a time asks a provider about a name: a click too many makes one identity."""
+    if name in registry.registering:
+        raise ConflictError(f"the domain {name} is being registered by another request", slug="duplicate_domain")
+    registry.registering.add(name)
+    try:
+        yield
+    finally:
+        registry.registering.discard(name)

@@ -17,6 +17,7 @@ from libs.common.events import Actor, Envelope, decode, new_envelope
 from libs.common.events.user import UserCreated, UserState
 from libs.common.streams import EVENTS, SECRETS
 from services.providers.__main__ import open_service
+from services.providers.ports import Relays
 from services.providers.settings import ProvidersSettings
 from tests.support.asgi import Answer, App, ask, principal
 
@@ -67,6 +68,21 @@ def smtp(**other: Any) -> dict[str, Any]:
     return {"name": "Relay", "provider_type": "smtp", "smtp_credentials": block} | other
 
 
+PROJECT = "11111111-2222-4333-8444-555555555555"
+
+
+def ses(key: str = "good-secret-key", **other: Any) -> dict[str, Any]:
+    """A request for an SES provider; `credentials` are merged into the block."""
+    block = {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": key} | other.pop("credentials", {})
+    return {"name": "Amazon", "provider_type": "ses", "region": "eu-west-1", "ses_credentials": block} | other
+
+
+def scaleway(key: str = "good-secret-key", **other: Any) -> dict[str, Any]:
+    """A request for a Scaleway provider; `credentials` are merged into the block."""
+    block = {"api_key": key, "project_id": PROJECT} | other.pop("credentials", {})
+    return {"name": "Scaleway", "provider_type": "scaleway", "region": "fr-par", "scaleway_credentials": block} | other
+
+
 def key_ring(path: Path, fill: bytes = b"r") -> Path:
     path.write_text(json.dumps({"active": "k1", "keys": {"k1": base64.b64encode(fill * 32).decode()}}))
     return path
@@ -78,12 +94,15 @@ def settings_for(nats_url: str, directory: Path, **other: Any) -> ProvidersSetti
     ring = directory / "keyring.json"
     if not ring.exists():
         key_ring(ring)
-    return ProvidersSettings(nats_url=nats_url, principal_key_file=signing, keyring_file=ring, **other)
+    given = {"nats_url": nats_url, "principal_key_file": signing, "keyring_file": ring}
+    return ProvidersSettings.model_validate(given | other)
 
 
 @asynccontextmanager
-async def providers(nats_url: str, directory: Path, **other: Any) -> AsyncIterator[Api]:
-    """The service, ready, with user 1 known to it."""
+async def providers(
+    nats_url: str, directory: Path, *, relays: Relays | None = None, **other: Any
+) -> AsyncIterator[Api]:
+    """The service, ready, with user 1 known to it. `relays` stand in for those that reach providers."""
     bus = Bus(nats_url, name="test")
     await bus.start()
     assert await bus.wait_connected(5)
@@ -91,7 +110,7 @@ async def providers(nats_url: str, directory: Path, **other: Any) -> AsyncIterat
         await bootstrap(bus, store_bytes=64 * 2**20)
         if await bus.direct_last(EVENTS, "mail.user.1") is None:
             await append(bus, user_created())
-        async with open_service(settings_for(nats_url, directory, **other)) as app:
+        async with open_service(settings_for(nats_url, directory, **other), relays=relays) as app:
             api = Api(app, bus)
             await until_ready(api)
             yield api

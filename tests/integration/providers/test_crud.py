@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.servers import NatsAddress
 from libs.common.secrets import read_key_ring
-from tests.integration.providers.service import ADMIN, Api, fields, providers, smtp
+from tests.integration.providers.service import ADMIN, Api, fields, providers, scaleway, ses, smtp
 from tests.support.aio import run
 
 LOGIN = {"username": "postmaster@example.com", "password": "s3cret-pässword"}
@@ -184,15 +184,19 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (smtp(ses_credentials=SES), ["ses_credentials"]),
     (smtp(provider_type="ses", region="eu-west-1"), ["smtp_credentials", "ses_credentials"]),
     ({"name": "x", "provider_type": "ses", "ses_credentials": SES}, ["region"]),
-    (
-        {
-            "name": "x",
-            "provider_type": "ses",
-            "region": "r",
-            "ses_credentials": {**SES, "endpoint_url": "http://x"},
-        },
-        ["ses_credentials.endpoint_url"],
-    ),
+    (ses(region="custom"), ["region"]),
+    (ses(region="fr-par"), ["region"]),
+    (scaleway(region="eu-west-1"), ["region"]),
+    (ses(credentials={"endpoint_url": "http://localhost:4566"}), ["ses_credentials.endpoint_url"]),
+    (ses(credentials={"access_key_id": ""}), ["ses_credentials.access_key_id"]),
+    (ses(credentials={"secret_access_key": "a key"}), ["ses_credentials.secret_access_key"]),
+    (ses(credentials={"secret_access_key": None}), ["ses_credentials.secret_access_key"]),
+    (ses(credentials={"session_token": "x"}), ["ses_credentials.session_token"]),
+    (scaleway(credentials={"api_key": ""}), ["scaleway_credentials.api_key"]),
+    (scaleway(credentials={"api_key": "kéy"}), ["scaleway_credentials.api_key"]),
+    (scaleway(credentials={"project_id": "project"}), ["scaleway_credentials.project_id"]),
+    (scaleway(credentials={"project_id": ""}), ["scaleway_credentials.project_id"]),
+    (ses(is_default=True, is_active=False), ["is_default"]),
     (smtp(provider_type="mailgun"), ["provider_type"]),
     (smtp(name=""), ["name"]),
     (smtp(name="x" * 256), ["name"]),
@@ -221,33 +225,6 @@ def test_a_provider_that_cannot_be_is_refused_by_its_field(
                 assert (answer.status, fields(answer)) == (400, named)
         assert await api.names() == []
         assert await api.secrets() == []
-
-    with_service(clean_nats, tmp_path, scenario)
-
-
-def test_ses_and_scaleway_are_stored_masked_and_not_yet_used(clean_nats: NatsAddress, tmp_path: Path) -> None:
-    async def scenario(api: Api) -> None:
-        ses = {"name": "S", "provider_type": "ses", "region": "eu-west-1", "ses_credentials": SES}
-        scaleway = {
-            "name": "C",
-            "provider_type": "scaleway",
-            "region": "fr-par",
-            "scaleway_credentials": {"api_key": "0123456789", "project_id": "11111111-2222"},
-        }
-        one = await api("POST", "/api/email-providers?verify=false", ses)
-        assert one.json["credentials"] == {"access_key_id": "AKIA...MPLE", "secret_access_key": "***"}
-        two = await api("POST", "/api/email-providers", scaleway)
-        assert two.json["credentials"] == {"api_key": "***", "project_id": "11111111-2222"}
-        same = await api("PATCH", "/api/email-providers/1?verify=false", {"ses_credentials": one.json["credentials"]})
-        assert (same.status, same.json) == (200, one.json)
-        for refused in (
-            await api("POST", "/api/email-providers", {**ses, "is_default": True}),
-            await api("PATCH", "/api/email-providers/2", {"is_default": True}),
-            await api("POST", "/api/email-domains", {"provider_id": 1, "domain": "example.com"}),
-            await api("POST", "/api/email-providers/1/test", {"from": "a@example.com"}),
-        ):
-            assert (refused.status, refused.json["error_code"]) == (422, "PROVIDER_TYPE_NOT_AVAILABLE")
-        assert await api.names() == ["provider.created", "provider.created"]
 
     with_service(clean_nats, tmp_path, scenario)
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from libs.common.errors import InvalidError, TempsError
+from libs.common.errors import InvalidError
 from libs.common.events.provider import (
     ProviderCreated,
     ProviderDeleted,
     ProviderResumed,
     ProviderState,
+    ProviderType,
     ProviderUpdated,
     Stopped,
 )
@@ -24,6 +25,7 @@ from services.providers.domain.changes import (
     next_to_delete,
     next_to_update,
     resumed,
+    same_route,
     takes_default,
 )
 from services.providers.domain.credentials import Credentials
@@ -69,7 +71,7 @@ def test_the_first_real_provider_takes_the_default_from_the_inbox() -> None:
         "the inbox is not the default"
     )
     assert not takes_default(stand_in, replace(DRAFT, is_active=False), inbox=INBOX), "an inactive one cannot send"
-    assert not takes_default(stand_in, replace(DRAFT, provider_type="ses"), inbox=INBOX), "there is no adapter yet"
+    assert takes_default(stand_in, replace(DRAFT, provider_type="ses"), inbox=INBOX), "whatever its type"
     second_inbox = replace(DRAFT, credentials=Credentials(endpoint("localhost", 1025), {}))
     assert not takes_default(stand_in, second_inbox, inbox=INBOX)
 
@@ -90,20 +92,58 @@ def test_the_inbox_is_recognised_when_a_provider_is_made_and_when_it_changes() -
 @pytest.mark.parametrize("draft", [replace(DRAFT, is_default=True, is_active=False)])
 def test_an_inactive_provider_is_never_made_the_default(draft: Draft) -> None:
     with pytest.raises(InvalidError, match="is_default"):
-        check_draft(draft)
+        check_draft(draft, custom_endpoints=False)
     with pytest.raises(InvalidError, match="is_default"):
         update(known(provider(1, is_active=False)), 1, is_default=True)
     with pytest.raises(InvalidError, match="is_default"):
         update(known(provider(1)), 1, is_default=True, is_active=False)
 
 
-def test_a_type_without_an_adapter_is_never_the_default() -> None:
-    with pytest.raises(TempsError) as refused:
-        check_draft(replace(DRAFT, provider_type="ses", is_default=True))
-    assert refused.value.slug == "provider_type_not_available"
-    with pytest.raises(TempsError, match="not available"):
-        update(known(provider(1, provider_type="scaleway")), 1, is_default=True)
-    check_draft(replace(DRAFT, provider_type="ses"))
+@pytest.mark.parametrize(
+    ("provider_type", "region"),
+    [("ses", "eu-west-1"), ("ses", "us-gov-west-1"), ("scaleway", "fr-par"), ("smtp", "Anywhere & elsewhere")],
+)
+def test_a_region_is_one_that_the_type_could_have(provider_type: ProviderType, region: str) -> None:
+    check_draft(replace(DRAFT, provider_type=provider_type, region=region), custom_endpoints=False)
+    changed = update(known(provider(1, provider_type=provider_type)), 1, region=region)
+    assert isinstance(changed, ProviderUpdated)
+    assert changed.changed_fields == ["region"]
+
+
+@pytest.mark.parametrize(
+    ("provider_type", "region"),
+    [
+        ("ses", "custom"),
+        ("ses", "fr-par"),
+        ("ses", "eu-west-1.evil.example/"),
+        ("ses", "EU-WEST-1"),
+        ("ses", "eu-west-1\n"),
+        ("ses", "eu-west-٣"),
+        ("scaleway", "eu-west-1"),
+        ("scaleway", "fr-par-1"),
+        ("scaleway", "FR-PAR"),
+    ],
+)
+def test_a_region_that_could_lead_elsewhere_is_refused(provider_type: ProviderType, region: str) -> None:
+    with pytest.raises(InvalidError, match="region"):
+        check_draft(replace(DRAFT, provider_type=provider_type, region=region), custom_endpoints=False)
+    with pytest.raises(InvalidError, match="region"):
+        update(known(provider(1, provider_type=provider_type)), 1, region=region)
+
+
+def test_another_region_is_another_route_but_for_smtp() -> None:
+    for provider_type, same in (("ses", False), ("scaleway", False), ("smtp", True)):
+        one = provider(1, provider_type=provider_type, region="eu-west-1")
+        assert same_route(one, one.model_copy(update={"region": "eu-west-3"})) is same
+        assert same_route(one, one.model_copy(update={"name": "other", "max_connections": 1}))
+        assert not same_route(one, one.model_copy(update={"credential_version": "v9"}))
+
+
+def test_providers_may_be_each_others_fallback() -> None:
+    providers = known(provider(1, fallback_provider_ids=[2]), provider(2))
+    step = update(providers, 2, fallback_provider_ids=[1])
+    assert isinstance(step, ProviderUpdated)
+    assert step.provider.fallback_provider_ids == [1]
 
 
 def test_nothing_changed_is_no_step() -> None:

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from libs.common.errors import InvalidError
 from libs.common.events.provider import SmtpEndpoint
-from services.providers.domain.credentials import Block, Credentials, accept, changes, masked, merge
+from services.providers.domain.credentials import (
+    Block,
+    Credentials,
+    accept,
+    changes,
+    check_endpoint,
+    masked,
+    merge,
+)
 
 ENDPOINT = SmtpEndpoint(host="smtp.example.com", port=587, encryption="starttls", accept_invalid_certs=False)
 LOGIN = {"username": "postmaster@example.com", "password": "s3cret-password"}
@@ -106,6 +114,37 @@ def test_ses_keys_stay_when_their_masks_come_back(block: Block) -> None:
 def test_a_new_ses_key_replaces_the_old_one() -> None:
     merged = merge("ses", SES, {"access_key_id": "AKIAI44QH8DHBEXAMPLE", "secret_access_key": "je7MtGbClwBF"})
     assert changes("ses", SES, merged) == ["ses_credentials.access_key_id", "ses_credentials.secret_access_key"]
+
+
+ELSEWHERE = "http://localhost:4566/ses"
+CUSTOM = Credentials(None, {**SES.secret, "endpoint_url": ELSEWHERE})
+
+
+def test_a_custom_endpoint_is_shown_in_clear_where_there_is_one() -> None:
+    assert accept("ses", {**SES.secret, "endpoint_url": ELSEWHERE}) == CUSTOM
+    assert accept("ses", {**SES.secret, "endpoint_url": None}) == SES
+    shown = masked("ses", CUSTOM)
+    assert shown == {"access_key_id": "AKIA...MPLE", "secret_access_key": "***", "endpoint_url": ELSEWHERE}
+    assert merge("ses", CUSTOM, shown) == CUSTOM
+    assert "endpoint_url" not in masked("ses", SES)
+
+
+def test_null_clears_a_custom_endpoint_and_nothing_given_keeps_it() -> None:
+    for kept in ({}, {"endpoint_url": ""}, {"endpoint_url": ELSEWHERE}):
+        assert merge("ses", CUSTOM, kept) == CUSTOM
+    cleared = merge("ses", CUSTOM, {"endpoint_url": None})
+    assert cleared == SES
+    assert changes("ses", CUSTOM, cleared) == ["ses_credentials.endpoint_url"]
+
+
+def test_a_custom_endpoint_is_set_only_where_that_is_allowed() -> None:
+    other = Credentials(None, {**SES.secret, "endpoint_url": "https://other.example"})
+    for before, after in ((None, CUSTOM), (SES, CUSTOM), (CUSTOM, other)):
+        with pytest.raises(InvalidError, match=r"ses_credentials\.endpoint_url"):
+            check_endpoint(before, after, allowed=False)
+        check_endpoint(before, after, allowed=True)
+    for before, after in ((None, SES), (CUSTOM, CUSTOM), (CUSTOM, SES)):
+        check_endpoint(before, after, allowed=False)
 
 
 @given(st.text(min_size=1).filter(str.strip), st.text(min_size=1))

@@ -7,14 +7,14 @@ import pytest
 from libs.common.errors import ConflictError
 from libs.common.events.domain import DomainState, DomainVerificationFailed, DomainVerified
 from services.providers.domain import domains
+from services.providers.domain.verification import Checked
 
-T0, T1 = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+GOOD = Checked("verified", (), None, confirmed=True)
+T0, T1, T2 = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3))
 
 
 def created(id: int, name: str, provider_id: int = 1, known: dict[int, DomainState] | None = None) -> DomainState:
-    return domains.create(
-        known or {}, id=id, provider_id=provider_id, name=name, status="verified", records=(), error=None, at=T0
-    ).domain
+    return domains.create(known or {}, id=id, provider_id=provider_id, name=name, checked=GOOD, at=T0).domain
 
 
 def test_a_name_is_registered_once_whoever_the_provider_is() -> None:
@@ -28,12 +28,18 @@ def test_a_name_is_registered_once_whoever_the_provider_is() -> None:
 
 def test_a_check_says_what_it_found_and_keeps_the_last_success() -> None:
     state = created(1, "example.com")
-    good = domains.verified(state, status="verified", records=(), error=None, at=T1)
+    good = domains.verified(state, GOOD, T1)
     assert isinstance(good, DomainVerified)
     assert good.domain.last_verified_at == T1
-    bad = domains.verified(good.domain, status="failed", records=(), error="no DKIM", at=T1)
+    bad = domains.verified(good.domain, Checked("failed", (), "no DKIM", confirmed=False), T2)
     assert isinstance(bad, DomainVerificationFailed)
     assert (bad.domain.status, bad.domain.verification_error, bad.domain.last_verified_at) == ("failed", "no DKIM", T1)
+
+
+def test_a_domain_that_is_merely_still_verified_is_no_new_success() -> None:
+    still = domains.verified(created(1, "example.com"), Checked("verified", (), "no answer", confirmed=False), T1)
+    assert isinstance(still, DomainVerificationFailed)
+    assert (still.domain.status, still.domain.last_verified_at, still.domain.updated_at) == ("verified", T0, T1)
 
 
 def test_a_providers_domains_are_found_oldest_first() -> None:

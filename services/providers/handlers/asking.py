@@ -1,0 +1,110 @@
+"""Ask a provider something while a person waits: bounded in time, and what it refuses becomes our refusal.
+
+Nothing here is done under the registry's lock: others go on while a provider takes its time.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from libs.common.errors import TempsError
+from libs.common.events.provider import ProviderState
+from libs.common.relay.classify import clean
+from libs.common.relay.port import IdentityRefused, Relay, RelayTroubled, Trouble
+from services.providers.domain.provider_test import TYPE_LABELS
+from services.providers.ports import Registry
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 8.0
+IDENTITY_SECONDS = 8.0
+GOODBYE_SECONDS = 1.0
+
+_PUBLIC = frozenset({"project_id", "endpoint_url"})
+"""Stored beside the secrets, and shown in clear to whoever may see the provider."""
+_SLUGS: Mapping[str, str] = {"configuration": "credentials_rejected"}
+_DETAILS: Mapping[str, str] = {
+    "configuration": "{label} does not accept the credentials: {words}",
+    "connection": "{label} cannot be reached: {words}",
+    "throttled": "{label} wants fewer requests for now, and has not refused the credentials: {words}",
+    "quota": "{label} says that a quota is used up, and has not refused the credentials: {words}",
+}
+_SUGGESTIONS: Mapping[str, str] = {
+    "configuration": "Give it credentials that are valid in its region and may do this.",
+    "connection": "Try again in a moment.",
+    "throttled": "Try again in a minute.",
+    "quota": "Try again when the quota is renewed, or have it raised.",
+}
+
+
+def struck_out(text: str, secret: Mapping[str, str]) -> str:
+    """A provider's words made fit to show: no control characters, none of its secrets, at most 512 characters."""
+    hidden = (value for name, value in secret.items() if name not in _PUBLIC and value)
+    # The longest first: a short secret inside a longer one must not leave the rest of that standing.
+    return clean(text, tuple(sorted(hidden, key=len, reverse=True)))
+
+
+def refusal(trouble: Trouble, provider: ProviderState, secret: Mapping[str, str], *, advice: str = "") -> TempsError:
+    """422 where the credentials are at fault, 502 where nobody knows; `advice` is added to the suggestion."""
+    kind = trouble.kind
+    label = TYPE_LABELS[provider.provider_type]
+    suggestion = struck_out(trouble.suggestion, secret) if trouble.suggestion else _SUGGESTIONS[kind]
+    return TempsError(
+        _DETAILS[kind].format(label=label, words=struck_out(trouble.text, secret)),
+        slug=_SLUGS.get(kind, "provider_unreachable"),
+        suggestion=f"{suggestion} {advice}".strip(),
+    )
+
+
+@asynccontextmanager
+async def asked(
+    registry: Registry, provider: ProviderState, secret: Mapping[str, str], *, seconds: float, advice: str = ""
+) -> AsyncIterator[Relay]:
+    """A relay to ask, for at most `seconds`.
+
+    What it raises inside comes out as `TempsError`: `credentials_rejected`, `identity_refused`,
+    `provider_unreachable` (the time being over among it).
+    """
+    relay = registry.relays.open(provider, secret)
+    if isinstance(relay, Trouble):
+        raise refusal(relay, provider, secret, advice=advice)
+    try:
+        async with asyncio.timeout(seconds):
+            yield relay
+    except TimeoutError:
+        trouble = Trouble("connection", f"no answer within {seconds:g} seconds")
+        raise refusal(trouble, provider, secret, advice=advice) from None
+    except RelayTroubled as error:
+        raise refusal(error.trouble, provider, secret, advice=advice) from error
+    except IdentityRefused as error:
+        label = TYPE_LABELS[provider.provider_type]
+        text = f"{label} refuses the domain: {struck_out(error.text, secret)}"
+        raise TempsError(text, slug="identity_refused") from error
+    finally:
+        await goodbye(relay)
+
+
+async def goodbye(relay: Relay) -> None:
+    """Close a relay; one that does not part in time is left to the loop."""
+    try:
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            await relay.close()
+    except TimeoutError:
+        log.warning("a relay did not close within %g seconds", GOODBYE_SECONDS)
+
+
+async def check_credentials(registry: Registry, provider: ProviderState, secret: Mapping[str, str]) -> None:
+    """Have the provider look at its credentials, before anything of it is stored.
+
+    `provider` need not be known to anybody yet. SMTP is not asked: its host is resolved and judged when mail is sent,
+    and a relay that is set up after us is a normal thing. Raises `TempsError`: `credentials_rejected`,
+    `provider_unreachable`. A provider that throttles or speaks of a quota has proved nothing: that is the latter.
+    """
+    if provider.provider_type == "smtp":
+        return
+    advice = "With ?verify=false it is stored unchecked."
+    async with asked(registry, provider, secret, seconds=CHECK_SECONDS, advice=advice) as relay:
+        trouble = await relay.check_credentials()
+    if trouble is not None:
+        raise refusal(trouble, provider, secret, advice=advice)
