@@ -90,7 +90,8 @@ class ScalewayServer:
     def connections(self) -> int:
         """How many are open."""
         server = self._runner.server if self._runner else None
-        return len(server.connections) if server else 0
+        # aiohttp keeps those that were closed until their handlers are done.
+        return sum(each.transport is not None for each in server.connections) if server else 0
 
     async def leave(self) -> None:
         """Nothing listens any more."""

@@ -121,12 +121,28 @@ def _ses(wanted: _Wanted) -> Relay | Trouble:
     return open_ses_relay(settings, policy=around.policy)
 
 
-def _not_there(wanted: _Wanted) -> Trouble:
-    return Trouble("configuration", f"There is no adapter for {wanted.provider.provider_type} yet.")
+def _scaleway(wanted: _Wanted) -> Relay | Trouble:
+    # Imported here: aiohttp costs memory and time, and most installations never need it.
+    from libs.common.relay.scaleway import ScalewaySettings, open_scaleway_relay  # noqa: PLC0415
+
+    connect, read = _HTTP_PATIENCE[wanted.patience]
+    try:
+        settings = ScalewaySettings(
+            api_key=SecretStr(wanted.secret.get("api_key", "")),
+            project_id=wanted.secret.get("project_id", ""),
+            region=wanted.provider.region,
+            api_url=wanted.surroundings.scaleway_api_url,
+            max_connections=wanted.connections,
+            connect_timeout=connect,
+            read_timeout=read,
+        )
+    except ValueError as error:
+        return Trouble("configuration", f"{str(error)[:1].upper()}{str(error)[1:]}.")
+    return open_scaleway_relay(settings)
 
 
 _OPENERS: Mapping[ProviderType, Callable[[_Wanted], Relay | Trouble]] = {
     "smtp": _smtp,
     "ses": _ses,
-    "scaleway": _not_there,
+    "scaleway": _scaleway,
 }

@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.mime import Mailbox, build_message
 from libs.common.relay.port import IdentityRefused, Letter, RelayTroubled, SendResult, Submission
-from tests.integration.relay import kinds_memory, kinds_smtp
+from tests.integration.relay import kinds_memory, kinds_scaleway, kinds_smtp
 from tests.integration.relay.kinds import (
     MAX_CONNECTIONS,
     OTHER_DOMAIN,
@@ -21,7 +21,7 @@ from tests.integration.relay.kinds import (
     turned,
 )
 
-KINDS: tuple[Kind, ...] = (*kinds_memory.KINDS, *kinds_smtp.KINDS)
+KINDS: tuple[Kind, ...] = (*kinds_memory.KINDS, *kinds_smtp.KINDS, *kinds_scaleway.KINDS)
 BOB, CAROL, DAVE, ERIN = "bob@b.example", "carol@c.example", "dave@d.example", "erin@e.example"
 SUBJECT = "Your order is on its way"
 PATIENCE = 20.0
