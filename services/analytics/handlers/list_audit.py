@@ -97,7 +97,7 @@ async def list_audit(
         from_the_end = offset > total // 2
         skipped = total - offset - size if from_the_end else offset
         parameters |= {"limit": size, "offset": skipped, "reach": skipped + size}
-        rows = await ask.fetch(_page(wanted, ascending=from_the_end), parameters | _bounds(wanted))
+        rows = await ask.fetch(page_statement(wanted, ascending=from_the_end), parameters | _bounds(wanted))
     return [row | {"details": _details(row)} for row in rows], total
 
 
@@ -118,7 +118,8 @@ async def _total(ask: Transaction, wanted: AuditFilter, parameters: Mapping[str,
     return total
 
 
-def _page(wanted: AuditFilter, *, ascending: bool) -> str:
+def page_statement(wanted: AuditFilter, *, ascending: bool) -> str:
+    """One page, skipping `offset` from the newest, or from the oldest when `ascending`; rows newest first."""
     conditions = ["x.operation = o.operation"]
     if wanted.actor is not None:
         conditions.append("x.actor = w.actor")

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from libs.common.events import Actor
 from tests.backing import Database, PostgresServer, new_database
 from tests.support.answering import Answering, answering, within
 from tests.support.history import BEGINNING, History, attempted, hit, new_id, submitted
@@ -276,6 +277,38 @@ async def test_the_timeline_is_every_fact_in_order(day: Answering) -> None:
     assert timeline[0].keys() == {"id", "sequence", "stream", "type", "time", "actor", "data"}
     assert timeline[1]["data"]["recipients"][0]["text"] == "accepted at attempt 1"
     assert timeline[0]["actor"]["kind"] == "system"
+
+
+async def test_the_timeline_says_why_another_provider_took_over_and_what_each_relay_said(database: Database) -> None:
+    history, people = History(), {"ann@example.org": "deferred"}
+    key = Actor(id="key/3", kind="key", user_id=1, ip="192.0.2.4", user_agent="curl/8")
+    worker = Actor(id="sender", kind="system")
+    route = {"reason": "fallback", "domain_id": None, "detail": "provider 1 refused the login: 535 5.7.8 no"}
+    at = [BEGINNING + timedelta(minutes=number) for number in range(4)]
+    history.add("email.accepted.v1", SENT, at[0], by=key, **submitted())
+    history.add("email.deferred.v1", SENT, at[1], by=worker, **attempted(people, reason="connection"))
+    history.add(
+        "email.rerouted.v1", SENT, at[2], by=worker, attempt=2, from_provider_id=1, provider_id=2, route=route,
+        tried=[1],
+    )  # fmt: skip
+    taken = attempted({"ann@example.org": "accepted"}, attempt=2, provider_id=2)
+    history.add("email.sent.v1", SENT, at[3], by=worker, **taken)
+    async with copies(database, "") as (copy,):
+        await copy.apply(history.all())
+    async with answering(database.owner_url) as service:
+        accepted, deferred, rerouted, sent = await service.json(f"/api/emails/{SENT}/timeline")
+    assert (accepted["data"]["route"]["reason"], accepted["data"]["provider_id"]) == ("domain", 1)
+    assert accepted["actor"] == key.model_dump(mode="json")
+    assert (deferred["data"]["attempt"], deferred["data"]["reason"]) == (1, "connection")
+    assert deferred["data"]["recipients"][0]["text"] == "deferred at attempt 1"
+    assert (rerouted["type"], rerouted["actor"]["id"], rerouted["data"]["route"]) == (
+        "email.rerouted.v1",
+        "sender",
+        route,
+    )
+    moved = {name: rerouted["data"][name] for name in ("attempt", "from_provider_id", "provider_id", "tried")}
+    assert moved == {"attempt": 2, "from_provider_id": 1, "provider_id": 2, "tried": [1]}
+    assert (sent["data"]["provider_id"], sent["data"]["recipients"][0]["smtp_code"]) == (2, 250)
 
 
 @pytest.mark.parametrize("rest", ["", "/tracking", "/tracking/events", "/timeline"])

@@ -16,6 +16,10 @@ def test_a_reader_only_reads() -> None:
     assert {scope.partition(":")[2] for scope in ROLES["reader"]} == {"read"}
 
 
+def test_everybody_who_reads_may_read_the_audit_trail() -> None:
+    assert all("audit:read" in scopes for scopes in ROLES.values())
+
+
 @pytest.mark.parametrize(
     ("role", "expected"),
     [("admin", {"emails:send", "emails:erase"}), ("user", {"emails:send"}), ("reader", set()), ("king", set())],
