@@ -13,6 +13,7 @@ CONTENT = "MAIL_CONTENT"
 SECRETS = "MAIL_SECRETS"
 SCHEDULE = "MAIL_SCHEDULE"
 QUEUE = "MAIL_QUEUE"
+PRESENCE = "MAIL_PRESENCE"
 
 LOG = (EVENTS, TRACKING)
 """The streams that hold facts: they are read, copied and verified."""
@@ -22,7 +23,8 @@ SETS = ("provider", "domain", "key", "user", "recipient")
 
 LANES = ("high", "normal", "bulk")
 
-MINUTE_NS = 60 * 10**9
+SECOND_NS = 10**9
+MINUTE_NS = 60 * SECOND_NS
 DAY_NS = 24 * 60 * MINUTE_NS
 
 DEFAULT_STORE_BYTES = 20 * 2**30
@@ -103,6 +105,19 @@ def stream_configs(
                 },
             ],
         },
+        {
+            # On disk all the same: a memory stream would be gone, definition and all, with its server.
+            **common,
+            "name": PRESENCE,
+            "subjects": ["presence.worker.*"],
+            "retention": "limits",
+            "discard": "old",
+            "max_msgs_per_subject": 1,
+            "max_bytes": 2**20,
+            "max_age": MINUTE_NS,
+            "allow_msg_ttl": True,
+            "duplicate_window": 10 * SECOND_NS,
+        },
     ]
 
 
@@ -134,3 +149,13 @@ def schedule_subject(email_id: object) -> str:
 def due_subject(provider_id: int, lane: str) -> str:
     """What a schedule becomes when its time has come; the queue sources it."""
     return f"schedule.due.{provider_id}.{lane}"
+
+
+def presence_subject(worker_id: str) -> str:
+    """Where a worker says that it is there; `*` is everybody."""
+    return f"presence.worker.{worker_id}"
+
+
+def question_subject(worker_id: str) -> str:
+    """Where a worker is asked what it has in hand (no stream listens)."""
+    return f"worker.{worker_id}.holds"

@@ -18,11 +18,13 @@ from services.sender.adapters.journal import LogJournal
 from services.sender.adapters.log_space import LogSpace
 from services.sender.adapters.mailroom import LogMailroom
 from services.sender.adapters.outlet import ProviderOutlet
+from services.sender.adapters.presence import Presence, Timing
 from services.sender.adapters.recent import RecentOutcomes
 from services.sender.adapters.relays import Relays
 from services.sender.adapters.server_start import server_started_at
 from services.sender.api.emails import emails, send_email
 from services.sender.consumer.audit import Audit
+from services.sender.consumer.colleagues import AskingColleagues
 from services.sender.consumer.feeder import Feeding
 from services.sender.consumer.hands import ACK_WAIT, Hands
 from services.sender.consumer.worker import Worker
@@ -84,6 +86,7 @@ def make_worker(
     *,
     retry_at: RetryAt = next_attempt_at,
     ack_wait: float = ACK_WAIT,
+    timing: Timing | None = None,
 ) -> Worker:
     """The delivering side, wired; nothing runs yet."""
     providers, recent = Providers(), RecentOutcomes()
@@ -92,18 +95,22 @@ def make_worker(
     view = View(bus, set_name="provider", apply=providers.apply, reset=providers.reset)
     journal = LogJournal(bus, gate, recent, providers.living, view)
     relays = Relays(bus, RingFile(settings.keyring_file), surroundings(settings))
+    presence, hands = Presence(bus, timing or Timing(remember=ack_wait)), Hands(bus, gate, ack_wait=ack_wait)
+    hands.alone, recent.company_at = presence.is_alone, presence.company_until
+    colleagues = AskingColleagues(bus, hands, presence, journal.find)
     deliver = DeliverDeps(
         journal=journal,
         mailroom=LogMailroom(bus),
         providers=providers.living,
         deleted=providers.deleted,
         outlets=outlets,
+        colleagues=colleagues,
         retry_at=retry_at,
     )
     feeding = Feeding(
         bus,
         gate,
-        Hands(bus, gate, ack_wait=ack_wait),
+        hands,
         deliver,
         started_at=lambda: server_started_at(settings.nats_monitor_url, replicas=settings.nats_replicas),
     )
@@ -116,10 +123,12 @@ def make_worker(
         outlets=outlets,
         open_relay=relays.open,
         check_ring=lambda: relays.check(providers.living.values()),
+        presence=presence,
+        colleagues=colleagues,
         local_inbox_connections=settings.local_inbox_connections,
         drain_seconds=settings.drain_seconds,
     )
-    providers.changed = worker.provider_changed
+    providers.changed = presence.changed = worker.provider_changed
     return worker
 
 

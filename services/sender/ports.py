@@ -68,6 +68,18 @@ class Journal(Protocol):
         ...
 
 
+class Colleagues(Protocol):
+    """The other workers, where there are any."""
+
+    async def settle(self, attempt: Attempt, *, begun: bool) -> tuple[Envelope | None, bool]:
+        """Wait until no other worker has this attempt in hand, and none can have it from before a reconnect.
+
+        The fact that ended it meanwhile, if one did; and whether a lost worker may have begun it: `begun`, unless one
+        that is there knows that nothing was sent.
+        """
+        ...
+
+
 class Outlet(Protocol):
     """One provider's way out."""
 

@@ -15,6 +15,7 @@ from services.sender.adapters.pace import Pace
 from services.sender.adapters.slots import Slots
 from services.sender.domain.breaker import Breaker
 from services.sender.domain.routing import Closed, named, why_unusable
+from services.sender.domain.shares import ALONE, Share
 from services.sender.domain.wiring import wiring
 
 log = logging.getLogger(__name__)
@@ -41,13 +42,15 @@ class ProviderOutlet:
         open_relay: OpenRelay,
         patience: Patience = "patient",
     ) -> None:
-        """Nothing is connected before the first message."""
-        self.connections = connections
+        """Nothing is connected before the first message; `connections` are those of all workers together."""
+        self.connections_of_all = connections
+        self._share = ALONE
         self._provider, self._patience = provider, patience
         self._gate, self._open_relay = gate, open_relay
         self._slots = Slots(connections)
         self._relay: Relay | None = None
         self._opening = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._breaker = Breaker()
         self._pace = Pace(provider.rate_limit_per_second if provider is not None else None)
         self._probing = False
@@ -61,21 +64,39 @@ class ProviderOutlet:
         """Take over changed settings; None when the provider was deleted."""
         before, self._provider = self._provider, provider
         asked, self._patience = self._patience, patience
-        self._pace.limit(provider.rate_limit_per_second if provider is not None else None)
         if (
             provider is not None
             and before is not None
-            and (wiring(before), self.connections, asked) == (wiring(provider), connections, patience)
+            and (wiring(before), self.connections_of_all, asked) == (wiring(provider), connections, patience)
         ):
             if before.stopped is not None and provider.stopped is None:
                 self._fresh_start()
-            self._wake()
+            self._divide()
             return
-        self.connections = connections
-        self._slots.resize(connections)
+        self.connections_of_all = connections
         self._fresh_start()
+        self._divide()
+        self._retire()
+
+    @property
+    def connections(self) -> int:
+        """How many of them are this worker's."""
+        return self._share.connections(self.connections_of_all)
+
+    def take_share(self, share: Share) -> None:
+        """Use no more than this share from now on. What is on its way still ends, and nobody follows it."""
+        fewer = share.connections(self.connections_of_all) < self.connections
+        self._share = share
+        self._divide()
+        if fewer:
+            # Idle connections count for the provider, too.
+            self._retire()
+
+    def _divide(self) -> None:
+        whole = self._provider.rate_limit_per_second if self._provider is not None else None
+        self._pace.limit(self._share.rate(whole, self.connections_of_all))
+        self._slots.resize(self.connections, turn_away=self._share.goes_without(self.connections_of_all))
         self._wake()
-        await self.close()
 
     @property
     def ready(self) -> bool:
@@ -161,9 +182,17 @@ class ProviderOutlet:
 
     async def close(self) -> None:
         """Say goodbye; messages at work finish first."""
+        self._retire()
+        if self._retiring:
+            await asyncio.wait(self._retiring)
+
+    def _retire(self) -> None:
+        """Send by another relay from now on, once the idle connections of this one are gone."""
         relay, self._relay = self._relay, None
         if relay is not None:
-            await relay.close()
+            task = asyncio.create_task(relay.close())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
     async def _sent(self, submission: Submission, before_dot: BeforeDot) -> SendResult:
         relay = self._relay or await self._opened()
@@ -174,10 +203,12 @@ class ProviderOutlet:
     async def _opened(self) -> Relay | Trouble:
         async with self._opening:
             while self._relay is None:
+                if self._retiring:
+                    await asyncio.wait(self._retiring)
                 provider, patience = self._provider, self._patience
                 if provider is None:
                     return Trouble("connection", "The provider was deleted at that moment.")
-                opened = await self._open_relay(provider, self.connections, patience)
+                opened = await self._open_relay(provider, self.connections_of_all, patience)
                 if (provider is not self._provider or patience != self._patience) and not isinstance(opened, Trouble):
                     # Changed while its secret was being read: what was opened may be out of date.
                     await opened.close()

@@ -2,6 +2,7 @@
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,8 @@ class RecentOutcomes:
         self._forgotten = 0.0
         """When the youngest outcome was written that had to make room."""
         self._keep = keep
+        self.company_at: Callable[[], float] = lambda: 0.0
+        """The last time (Unix seconds) at which another worker may have been there, whose outcomes are not here."""
         self._known: OrderedDict[Key, tuple[int, float]] = OrderedDict()
 
     async def load(self, bus: Bus) -> None:
@@ -57,7 +60,7 @@ class RecentOutcomes:
 
     def knows_of(self, due_at: float) -> bool:
         """Whether an attempt that became due then would be here if it had an outcome."""
-        return due_at > max(self.complete_since, self._forgotten) + _MARGIN
+        return due_at > max(self.complete_since, self._forgotten, self.company_at()) + _MARGIN
 
     def sequence_of(self, key: Key) -> int | None:
         """Where the attempt's outcome is."""

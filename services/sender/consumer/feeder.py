@@ -4,6 +4,7 @@ A dead relay holds up only its own mail, because every provider has its own cons
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ from libs.common.events import Envelope, decode
 from libs.common.streams import EVENTS, QUEUE, queue_consumer, queue_subject
 from services.sender.adapters.gate import Gate
 from services.sender.adapters.outlet import ProviderOutlet
+from services.sender.adapters.slots import NoSlotsError
 from services.sender.consumer.hands import Hands, Held
 from services.sender.consumer.metrics import ERRORS, FINISHED, IN_HAND, REROUTES, UNREADABLE, WAITED
 from services.sender.domain.attempt import (
@@ -29,7 +31,7 @@ from services.sender.domain.attempt import (
 )
 from services.sender.domain.suspicion import Handed
 from services.sender.handlers.deliver_email import deliver_email, write_off
-from services.sender.handlers.delivery import DeliverDeps, Work
+from services.sender.handlers.delivery import DeliverDeps, Finished, Work
 from services.sender.handlers.reroute_email import elsewhere
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ WINDOW = 4
 _WAIT = 5.0
 _POLL = 0.1
 _PAUSE = 0.5
+_LOOK = 1.0
+_ALL = 1_000_000
 _FACT = b'{"specversion"'
 """How a stored fact begins (`Envelope.encode`); a schedule's body begins otherwise."""
 
@@ -69,8 +73,13 @@ class Feeder:
 
     @property
     def window(self) -> int:
-        """The consumer's `max_ack_pending`, which is how many messages may be in hand."""
+        """How many messages may be in hand here: none where other workers have all the connections."""
         return WINDOW * self._outlet.connections
+
+    @property
+    def window_of_all(self) -> int:
+        """The consumer's `max_ack_pending`: how many may be in hand in all workers together, the same for each."""
+        return WINDOW * self._outlet.connections_of_all
 
     async def run(self) -> None:
         """Feed until cancelled."""
@@ -93,7 +102,7 @@ class Feeder:
         bus = self._shared.bus
         if not bus.connected:
             raise NotConnectedError("NATS is away")
-        connection, window = bus.connections, self.window
+        connection, window = bus.connections, self.window_of_all
         await bus.ensure_consumer(
             QUEUE,
             {
@@ -115,18 +124,22 @@ class Feeder:
 
     async def _feed(self) -> None:
         puller, shared = self._puller, self._shared
-        while puller is not None and self._bound == (shared.bus.connections, self.window):
-            free = self.window - self._in_hand
+        while puller is not None and self._bound == (shared.bus.connections, self.window_of_all):
+            window = self.window
+            free = window - self._in_hand
             # Mail of a provider that sends nothing is fetched as long as somebody else may send it.
             flows = self._outlet.ready or elsewhere(shared.deliver, self._provider_id)
-            if not (flows and shared.gate.is_open):
+            if not (window and flows and shared.gate.is_open):
                 # What had been asked for may still arrive: in hand its lease is kept, in the buffer it would lapse.
-                self._start(puller.take(self.window))
+                self._start(puller.take(_ALL))
                 await asyncio.sleep(_POLL)
-            elif free < max(1, self.window // WINDOW):
+            elif free < max(1, window // WINDOW):
                 # Slots are filled by the handful: a request for each one alone costs more than the message.
                 self._freed.clear()
-                await self._freed.wait()
+                with contextlib.suppress(TimeoutError):
+                    # Looked at now and then besides: the window may have grown.
+                    async with asyncio.timeout(_LOOK):
+                        await self._freed.wait()
             else:
                 self._start(await puller.fetch(free, wait=_WAIT))
 
@@ -159,7 +172,7 @@ class Feeder:
             num_delivered=message.num_delivered,
             connected_at=self._shared.bus.connected_at,
             index=index,
-            window=self.window,
+            window=self.window_of_all,
             counted_since=self._counted_since,
         )
 
@@ -168,6 +181,10 @@ class Feeder:
         try:
             try:
                 finished = await deliver_email(deps, work)
+            except NoSlotsError:
+                # Nothing was sent of it: it becomes due again as the same attempt, for those who have connections.
+                await deps.journal.schedule(work.attempt)
+                finished = Finished("handed_back")
             except Exception:
                 log.exception("attempt %d of email %s", work.attempt.number, work.attempt.email_id)
                 ERRORS.inc()
@@ -190,7 +207,7 @@ class Feeder:
         puller, self._puller = self._puller, None
         if puller is not None:
             await puller.close()
-            self._start(puller.take(self.window))
+            self._start(puller.take(_ALL))
 
 
 def read_queued(message: Message) -> tuple[Attempt, Envelope | None]:

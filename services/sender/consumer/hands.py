@@ -7,6 +7,7 @@ moment before the last request that was answered. A fast delivery never extends 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -37,6 +38,8 @@ class Held:
     task: asyncio.Task[None] | None = None
     dotted: bool = False
     """The final dot was allowed: from here on the relay may have the message."""
+    asking: bool = False
+    """The other workers are being asked whether they have it: until they have answered it is in doubt."""
 
     async def confirm(self) -> bool:
         """`services.sender.ports.Lease.confirm`."""
@@ -60,9 +63,20 @@ class Held:
             return 0.0
         return self.leased_at + self.hands.ack_wait - now
 
+    @property
+    def lapsed(self) -> bool:
+        """Whether the lease has run out on our own clock."""
+        return time.monotonic() > self.leased_at + self.hands.ack_wait
+
     async def extend(self) -> bool:
-        """Ask for another thirty seconds."""
+        """Ask for another thirty seconds.
+
+        The server answers also for a lease that has run out, and that somebody else has by now: such a one is only
+        renewed by a worker that is alone.
+        """
         before = time.monotonic()
+        if self.lapsed and not self.hands.alone():
+            return False
         answered = await self.hands.bus.in_progress(self.message)
         if answered:
             self.leased_at = before
@@ -86,6 +100,8 @@ class Hands:
         self.held: dict[Key, Held] = {}
         self.ticked_at = time.monotonic()
         self.distrust_before = 0.0
+        self.alone: Callable[[], bool] = lambda: True
+        """Whether no other worker can be at work."""
         self._untouched: dict[Key, None] = {}
         self._discarding: set[asyncio.Task[None]] = set()
 

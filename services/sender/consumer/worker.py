@@ -11,7 +11,9 @@ from libs.common.events.provider import ProviderState
 from libs.common.relay.opening import Patience
 from services.sender.adapters.journal import LogJournal, persistently
 from services.sender.adapters.outlet import OpenRelay, ProviderOutlet
+from services.sender.adapters.presence import Presence
 from services.sender.adapters.recent import RecentOutcomes
+from services.sender.consumer.colleagues import AskingColleagues
 from services.sender.consumer.feeder import Feeder, Feeding
 from services.sender.consumer.hands import Held
 from services.sender.domain.routing import stand_ins
@@ -39,6 +41,8 @@ class Worker:
     open_relay: OpenRelay
     check_ring: Callable[[], Awaitable[None]]
     """Raises when the key ring is not the one that the providers' credentials were stored with."""
+    presence: Presence
+    colleagues: AskingColleagues
     local_inbox_connections: int
     drain_seconds: float
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,17 +55,28 @@ class Worker:
 
     async def run(self) -> None:
         """Feed every provider for ever; a feeder that dies takes the worker with it, and drains it when cancelled."""
+        presence: asyncio.Task[None] | None = None
         try:
             await self.view.caught_up.wait()
             await self.check_ring()
             await persistently(lambda: self.recent.load(self.feeding.bus))
+            await self.colleagues.listen()
+            presence = asyncio.create_task(self.presence.run(), name="presence")
+            self._feeders.append(presence)
+            await self.presence.known()
             while True:
                 self._changed.clear()
                 await self._reconcile()
                 self.ready.set()
                 await self._until_changed()
         finally:
+            if presence is not None:
+                # The others go on without our part only when we have drained.
+                self._feeders.remove(presence)
             await self._drain()
+            if presence is not None:
+                await cancelled([presence])
+                await self.presence.leave()
 
     async def _until_changed(self) -> None:
         change = asyncio.create_task(self._changed.wait())
@@ -80,6 +95,7 @@ class Worker:
             outlet = self.outlets.get(identifier)
             if outlet is not None:
                 await outlet.configure(living, connections=connections, patience=patience)
+                outlet.take_share(self.presence.share)
                 continue
             outlet = self.outlets[identifier] = ProviderOutlet(
                 living,
@@ -88,6 +104,7 @@ class Worker:
                 open_relay=self.open_relay,
                 patience=patience,
             )
+            outlet.take_share(self.presence.share)
             for lane in LANES:
                 feeder = Feeder(self.feeding, identifier, lane, outlet)
                 self._feeders.append(asyncio.create_task(feeder.run(), name=f"feeder-{identifier}-{lane}"))
@@ -110,7 +127,7 @@ class Worker:
         self.feeding.gate.draining = True
         left = [each for each in held if each.task is not None and not each.task.done()]
         await cancelled([each.task for each in left if each.task is not None])
-        await self._hand_back([each for each in left if not each.dotted])
+        await self._hand_back([each for each in left if not (each.dotted or each.asking)])
         for outlet in self.outlets.values():
             await outlet.close()
         if left:

@@ -42,11 +42,14 @@ async def deliver_email(deps: DeliverDeps, work: Work) -> Finished:
     attempt, handed = work.attempt, work.handed
     suspect, again = is_suspect(handed), moved_again(attempt, handed)
     if suspect or again:
+        begun = suspect and may_have_been_begun(handed) and not work.untouched
         found = await deps.journal.find(attempt, redelivered=again or handed.num_delivered > 1)
+        if found is None:
+            found, begun = await deps.colleagues.settle(attempt, begun=begun)
         if found is not None:
             await _follow_up(deps, attempt, found)
             return Finished("repeat")
-        if suspect and may_have_been_begun(handed) and not work.untouched:
+        if begun:
             return await _worker_lost(deps, work)
     if attempt.provider_id not in deps.providers:
         return await provider_gone(deps, work)

@@ -14,7 +14,7 @@ from services.sender.domain.attempt import Attempt
 from services.sender.domain.outcome import Tried
 from services.sender.domain.retry import next_attempt_at
 from services.sender.domain.suspicion import Handed
-from services.sender.ports import Journal, Lease, Mailroom, Outlet
+from services.sender.ports import Colleagues, Journal, Lease, Mailroom, Outlet
 
 
 class RetryAt(Protocol):
@@ -46,6 +46,7 @@ class DeliverDeps:
     providers: Mapping[int, ProviderState]
     deleted: Mapping[int, ProviderState]
     outlets: Mapping[int, Outlet]
+    colleagues: Colleagues
     retry_at: RetryAt = next_attempt_at
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -54,8 +55,9 @@ class DeliverDeps:
 class Finished:
     """`event` is the fact that was written, or what happened instead.
 
-    `repeat`: it had been done before; `parked`: it comes again later; `left`: it is not ours now, and the only one
-    that is not to be acknowledged. `moved_to` and `because` say where a rerouted one went.
+    `repeat`: it had been done before; `parked`: it comes again later; `handed_back`: it comes again to somebody else;
+    `left`: it is not ours now, and the only one that is not to be acknowledged. `moved_to` and `because` say where a
+    rerouted one went.
     """
 
     event: str
