@@ -36,6 +36,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.port = 0
         self._transport: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
+        self._streams: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         self._tcp = await asyncio.start_server(self._stream, "127.0.0.1", 0)
@@ -51,6 +52,8 @@ class NameServer(asyncio.DatagramProtocol):
         assert self._tcp is not None
         self._transport.close()
         self._tcp.close()
+        for stream in self._streams:
+            stream.transport.abort()  # somebody who connected and asked nothing
         await self._tcp.wait_closed()
 
     @property
@@ -82,6 +85,7 @@ class NameServer(asyncio.DatagramProtocol):
             self._transport.sendto(wire, addr)
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._streams.add(writer)
         try:
             length = int.from_bytes(await reader.readexactly(2), "big")
             self.asked_by_tcp += 1
@@ -89,9 +93,10 @@ class NameServer(asyncio.DatagramProtocol):
             if answer is not None:
                 wire = answer.to_wire(max_size=65_535)
                 writer.write(len(wire).to_bytes(2, "big") + wire)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             pass  # it asked nothing
         finally:
+            self._streams.discard(writer)
             writer.close()
 
     def _answer(self, data: bytes) -> dns.message.Message | None:
