@@ -15,8 +15,7 @@ Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "
 _TEXT_LIMIT = 512
 _OPENING = frozenset[Stage]({"connect", "ehlo"})
 _TRANSACTION = frozenset[Stage]({"mail", "rcpt", "data", "dot"})
-_BEFORE_DOT = frozenset[Stage]({"connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data"})
-_ANYWHERE = _BEFORE_DOT | _TRANSACTION
+_ANYWHERE = _OPENING | frozenset[Stage]({"starttls", "auth"}) | _TRANSACTION
 
 # RFC 2034 section 4: the enhanced code is the first word of the text. IronPort writes `#5.1.0` (seen 2023).
 _ENHANCED = re.compile(r"#?([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
@@ -39,8 +38,9 @@ class _About:
 
 
 _PROVIDER = (
-    # RFC 5321 section 3.8: 421 may come at any time and closes the channel. After the dot it is an answer.
-    _About(421, 421, _BEFORE_DOT, "connection"),
+    # RFC 5321 section 3.8: 421 may come at any time and closes the channel. After the dot, too, it says that the
+    # message was not taken: it is for another connection, or for another provider.
+    _About(421, 421, _ANYWHERE, "connection"),
     # RFC 4954 section 6: authentication required, too weak, rejected, needs encryption.
     _About(530, 530, _ANYWHERE, "configuration"),
     _About(534, 535, _ANYWHERE, "configuration"),

@@ -240,6 +240,4 @@ class _Talk:
             raise WireBroken("malformed")
         if disagree(reply.code, enhanced_status(text)):
             log.warning("the relay's codes disagree, taken as temporary: %d %s", reply.code, text)
-        if reply.code == 421:
-            self.spoilt = True
         return {address: recipient_reply(address, stage, reply.code, text) for address in addresses}

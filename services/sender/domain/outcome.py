@@ -25,11 +25,16 @@ ENDS = OUTCOMES | {"rerouted"}
 """The events that end an attempt at one provider."""
 
 
+_TOO_MANY = frozenset({(452, None), (452, "4.5.3"), (552, "5.5.3")})
+"""Basic and enhanced codes of "too many recipients"; 552 is how RFC 821 wrote it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
     """What is the same for every outcome of an attempt. `retry_at` is when to try again, None gives up.
 
-    `home_id` is whose mail it is: the next attempt is made there, unless this one's outcome is unknown.
+    `home_id` is whose mail it is: the next attempt is made there, unless this one's outcome is unknown. `ended_at` is
+    when the attempt was over.
     """
 
     attempt: Attempt
@@ -37,6 +42,7 @@ class Tried:
     duration_ms: int | None = None
     reason: str | None = None
     home_id: int | None = None
+    ended_at: datetime | None = None
 
 
 def concluded(
@@ -54,7 +60,8 @@ def concluded(
             replace(tried, reason=GAVE_UP), outcomes, provider_message_id=provider_message_id, captured=captured
         )
     kinds = {each.outcome for each in outcomes}
-    common = _common(tried, outcomes, tried.retry_at if pending else None)
+    again_at = tried.ended_at if tried.ended_at is not None and _too_many_at_once(outcomes) else tried.retry_at
+    common = _common(tried, outcomes, again_at if pending else None)
     if "accepted" in kinds:
         return EmailSent(provider_message_id=provider_message_id, captured=captured, **common)
     if pending:
@@ -135,6 +142,16 @@ def _common(tried: Tried, outcomes: Sequence[RecipientOutcome], next_at: datetim
         "reason": tried.reason,
         "duration_ms": tried.duration_ms,
     }
+
+
+def _too_many_at_once(outcomes: Sequence[RecipientOutcome]) -> bool:
+    """Whether those that remain only did not fit into one transaction (RFC 5321 section 4.5.3.1.10).
+
+    Someone has to have been accepted, or a relay that always says so would be asked without a pause.
+    """
+    left = [each for each in outcomes if each.outcome == "deferred"]
+    crowded = all((each.smtp_code, each.enhanced_status) in _TOO_MANY for each in left)
+    return crowded and any(each.outcome == "accepted" for each in outcomes)
 
 
 def _given_up(outcome: RecipientOutcome) -> RecipientOutcome:

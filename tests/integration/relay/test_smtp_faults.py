@@ -50,6 +50,7 @@ NOT_SENT = [
     ("no answer to DATA", {"DATA": hang()}, patient_but(data=HASTY), None),
     ("DATA 421", {"DATA": say("421 closing", "close")}, PATIENT, 421),
     ("250 for DATA", {"DATA": say("250 ok")}, PATIENT, None),
+    ("421 for the message", {"dot": say("421 4.3.2 closing", "close")}, PATIENT, 421),
 ]
 
 
@@ -148,7 +149,6 @@ def test_after_the_dot_without_a_usable_reply_nobody_knows(
 @pytest.mark.parametrize(
     ("reply", "outcome"),
     [
-        ("421 4.3.2 closing", "deferred"),
         ("451 4.3.0 try later", "deferred"),
         ("452 4.3.1 no room", "deferred"),
         ("552 5.3.4 too big", "failed"),

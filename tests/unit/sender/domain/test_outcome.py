@@ -53,6 +53,30 @@ def test_without_another_try_the_pending_ones_fail(kinds: list[str], event: str)
     assert fact.recipients[0].outcome == "failed"
 
 
+@pytest.mark.parametrize(
+    ("codes", "at_once"),
+    [
+        ([(250, None), (452, "4.5.3"), (452, None), (552, "5.5.3")], True),
+        ([(250, None), (452, "4.5.3"), (450, "4.2.1")], False),
+        ([(250, None), (452, "4.3.1")], False),
+        ([(452, "4.5.3"), (452, "4.5.3")], False),
+    ],
+)
+def test_who_did_not_fit_into_one_transaction_has_the_next_at_once(
+    codes: list[tuple[int, str | None]], *, at_once: bool
+) -> None:
+    said = [
+        RecipientOutcome(
+            address=f"r{n}@example.com",
+            outcome="accepted" if code == 250 else "deferred",
+            smtp_code=code,
+            enhanced_status=status,
+        )
+        for n, (code, status) in enumerate(codes)
+    ]
+    assert concluded(Tried(ATTEMPT, LATER, ended_at=NOW), said).next_at == (NOW if at_once else LATER)
+
+
 def test_the_next_attempt_is_for_those_who_are_still_owed_one() -> None:
     fact = concluded(TRIED, outcomes("accepted", "deferred", "bounced", "deferred"))
     following = next_attempt(ATTEMPT, fact)
