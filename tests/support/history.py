@@ -211,5 +211,10 @@ def _something(history: History, random: Random, id: UUID, people: Mapping[UUID,
         extra: dict[str, Any] = {"stage": "final_dot"} if kind == "unknown" else {}
         if kind == "sent":
             extra = {"captured": random.random() < 0.3, "provider_message_id": f"<{random.randint(1, 9)}@example.com>"}
+        elif kind == "bounced":
+            extra = {"origin": random.choice(("session", "report"))}
         outcomes = {address: random.choice(possible) for address in some}
-        history.add(type_, id, at, **attempted(outcomes, attempt=random.randint(1, 4), **extra))
+        provider_id = random.choice((1, 1, 2, 3, None))
+        history.add(
+            type_, id, at, **attempted(outcomes, attempt=random.randint(1, 4), provider_id=provider_id, **extra)
+        )

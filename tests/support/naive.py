@@ -51,8 +51,8 @@ def _email(said: Expected, email_id: str, facts: list[Envelope]) -> None:
         status = min((state[0] for state in states), key=_WINS.index)
         said.recipients[email_id, address] = (status, max((s for s in states if s[0] == status), key=lambda s: s[1])[2])
     status = next(name for name in _EMAIL if any(said.recipients[email_id, address][0] == name for address in people))
-    reroutes = [fact for fact in facts if fact.type == "email.rerouted.v1"]
-    last = max(reroutes, key=lambda fact: fact.sequence) if reroutes else born
+    moves = [fact for fact in facts if fact.type == "email.rerouted.v1" or _settled(fact)]
+    last = max(moves, key=lambda fact: fact.sequence) if moves else born
     provider = last.data["provider_id"]
     attempts = [fact.data["attempt"] for fact in facts if "recipients" in fact.data and "attempt" in fact.data]
     said.statuses[email_id] = (
@@ -121,6 +121,15 @@ def _meanings(facts: list[Envelope], born: Envelope) -> list[str]:
         "complained": "email.complained.v1" in names,
     }
     return [name for name, holds in meanings.items() if holds]
+
+
+def _settled(fact: Envelope) -> bool:
+    """Whether an attempt's provider had the last word about somebody; a report comes later and is about the past."""
+    data = fact.data
+    if "attempt" not in data or "recipients" not in data or data["provider_id"] is None:
+        return False
+    last = {"accepted", "bounced", "failed"} & {said["outcome"] for said in data["recipients"]}
+    return bool(last) and data.get("origin") != "report"
 
 
 def _outcomes(fact: Envelope) -> list[tuple[str, str, str | None]]:

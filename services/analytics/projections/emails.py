@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from libs.common.events import Envelope
-from services.analytics.domain.statuses import CAPTURED, DELIVERED, OF_OUTCOME, QUEUED, RANK, SENT
+from services.analytics.domain.statuses import CAPTURED, DELIVERED, OF_OUTCOME, QUEUED, RANK, SENT, settles
 from services.analytics.domain.tags import tag_keys
 from services.analytics.domain.text import clean
 
@@ -196,6 +196,8 @@ def _attempted(batch: _Batch, fact: Envelope, data: Mapping[str, Any]) -> None:
         if data.get("captured"):
             taken = CAPTURED
     why = data.get("reason") or data.get("stage")
+    if settles(data) and sequence > email.provider_sequence:
+        email.provider_id, email.provider_sequence = data["provider_id"], sequence
     for said in data["recipients"]:
         status = OF_OUTCOME.get(said["outcome"], QUEUED)
         row = batch.recipient(email_id, said["address"])

@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 import orjson
 
 from libs.common.events import Envelope
+from services.analytics.domain.statuses import settles
 from services.analytics.domain.tags import tag_keys
 from services.analytics.domain.text import clean
 
@@ -149,6 +150,10 @@ def _attempted(batch: _Batch, fact: Envelope, data: Mapping[str, Any]) -> None:
             _about(batch, fact, "bounce", said["address"], said.get("text") or data.get("reason"))
     if flags:
         batch.email(email_id).flags |= flags
+    if settles(data):
+        email = batch.email(email_id)
+        if fact.sequence > email.provider_sequence:
+            email.provider_id, email.provider_sequence = data["provider_id"], fact.sequence
 
 
 def _delivered(batch: _Batch, fact: Envelope, data: Mapping[str, Any]) -> None:
