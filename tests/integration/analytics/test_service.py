@@ -15,15 +15,18 @@ from deploy.local.servers import NatsAddress
 from libs.common.append import append, publish_durably
 from libs.common.bus import Bus
 from libs.common.content import EMAIL_ID_HEADER, Content, encode_content, sha256_of
-from libs.common.events import Envelope, timestamp, uuid7
+from libs.common.events import Actor, Envelope, timestamp, uuid7
+from libs.common.events.key import KeyCreated
+from libs.common.projector import compare, rebuild
 from libs.common.streams import content_subject
-from services.analytics.__main__ import open_service
+from services.analytics.__main__ import MODELS, open_service
 from services.analytics.settings import Settings
 from tests.backing import Database
+from tests.support.administration import key
 from tests.support.answering import KEY, READER, within
 from tests.support.asgi import Answer, App, ask, principal
 from tests.support.forwarder import forwarding
-from tests.support.history import History, attempted, hit, submitted
+from tests.support.history import BEGINNING, History, attempted, hit, new_id, submitted
 from tests.support.projecting import log_at, until
 
 BODIES = Content("plain", "<p>as submitted</p>", "<p>as sent</p>", {"X-Order": "17"})
@@ -37,7 +40,7 @@ class Running:
         self.bus = bus
 
     async def get(self, target: str, **headers: str) -> Answer:
-        who = principal(scopes=READER)
+        who = principal(scopes=READER | {"audit:read"})
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await ask(self.app, "GET", target, key=KEY, principal=who, headers=named)
 
@@ -142,6 +145,30 @@ async def test_what_happens_to_an_email_is_answered(running: Running) -> None:
     timeline = (await running.get(f"/api/emails/{email_id}/timeline")).json
     assert [event["id"] for event in events] == [timeline[2]["id"]]
     assert events[0]["created_at"] == timeline[2]["time"]
+
+
+async def test_a_rebuild_of_the_audit_trail_gives_the_same_entries(running: Running, database: Database) -> None:
+    history, maker = History(), Actor(id="key/1", kind="key", user_id=1, ip="192.0.2.9", user_agent="curl/8")
+    for number in range(30):
+        at = BEGINNING + timedelta(minutes=7 * number)
+        if number % 3:
+            history.add("email.accepted.v1", new_id(number), at, by=maker, **submitted())
+        else:
+            history.note(KeyCreated(key=key(number + 1, f"key {number}")), at, maker)
+    for fact in history.mail:
+        await append(running.bus, fact)
+
+    async def shown() -> bool:
+        return bool((await running.get("/api/audit-logs")).json["total"] == 30)
+
+    await until(shown)
+    before = (await running.get("/api/audit-logs?page_size=100")).json
+    trail = [model for model in MODELS if model.name == "audit"]
+    owner, url = database.owner_url, database.url
+    assert await compare(running.bus, owner_url=owner, postgres_url=url, models=trail) == {"audit": []}
+    assert (await rebuild(running.bus, owner_url=owner, postgres_url=url, models=trail)).rebuilt == ["audit"]
+    assert (await running.get("/api/audit-logs?page_size=100")).json == before
+    assert before["data"][-1]["actor"] == {"kind": "key", "id": "key/1", "name": "key 0"}
 
 
 async def test_ids_that_nobody_accepted_are_not_found(running: Running) -> None:
