@@ -37,6 +37,7 @@ from services.sender.adapters.log_space import LogSpace
 from services.sender.api.send_body import read_send_body
 from services.sender.consumer.worker import Worker
 from services.sender.handlers.accept_email import AcceptDeps, Accepted, accept_email
+from services.sender.handlers.delivery import RetryAt
 from services.sender.projections.domains import Domains
 from services.sender.projections.providers import Providers
 from services.sender.settings import WorkerSettings
@@ -167,9 +168,11 @@ class Sending:
             while (await self.bus.stream_state("MAIL_QUEUE")).messages:
                 await asyncio.sleep(0.03)
 
-    async def start_worker(self, *, ack_wait: float = 3.0, **settings: Any) -> "RunningWorker":
+    async def start_worker(
+        self, *, ack_wait: float = 3.0, retry_at: RetryAt | None = None, **settings: Any
+    ) -> "RunningWorker":
         """A worker of this log, in this process, with a connection of its own; it retries soon."""
-        running = RunningWorker(self, settings, ack_wait)
+        running = RunningWorker(self, settings, ack_wait, retry_at or soon)
         await running.start()
         self.workers.append(running)
         return running
@@ -178,8 +181,8 @@ class Sending:
 class RunningWorker:
     """A delivering side that a test can stop well or lose."""
 
-    def __init__(self, sending: Sending, settings: dict[str, Any], ack_wait: float) -> None:
-        self._ack_wait = ack_wait
+    def __init__(self, sending: Sending, settings: dict[str, Any], ack_wait: float, retry_at: RetryAt) -> None:
+        self._ack_wait, self._retry_at = ack_wait, retry_at
         self._sending = sending
         key_file = sending.directory / "keyring"
         key_file.write_bytes(
@@ -208,7 +211,7 @@ class RunningWorker:
     async def start(self) -> None:
         self.bus = Bus(self._settings.nats_url, name="test-worker")
         space = LogSpace(self.bus)
-        self.worker = make_worker(self._settings, self.bus, space, retry_at=soon, ack_wait=self._ack_wait)
+        self.worker = make_worker(self._settings, self.bus, space, retry_at=self._retry_at, ack_wait=self._ack_wait)
         await self.bus.start()
         self._task = asyncio.create_task(self._run(space))
         ready = asyncio.create_task(self.worker.ready.wait())

@@ -118,7 +118,7 @@ def tried(deps: DeliverDeps, work: Work, began: datetime | None = None, *, reaso
         accepted_at=attempt.accepted_at, attempt=attempt.number, now=now, email_id=attempt.email_id
     )
     duration = round((now - began).total_seconds() * 1000) if began is not None else None
-    return Tried(attempt, retry_at, duration, reason, home_of(deps, work))
+    return Tried(attempt, retry_at, duration, reason, home_of(deps, work), now)
 
 
 def causes(work: Work) -> dict[str, Any]:
