@@ -38,13 +38,13 @@ class ScalewayRelay:
     """`libs.common.relay.port.Relay` for Scaleway; made by `open_scaleway_relay`."""
 
     def __init__(self, settings: ScalewaySettings, caller: Caller) -> None:
-        self._settings = settings
+        self.settings = settings
         self._caller = caller
         self._secrets = settings.secrets()
 
     async def send(self, submission: Submission, *, before_dot: BeforeDot | None = None) -> SendResult:
         """One call for all recipients. Raises `ValueError` for a submission without a letter that names them."""
-        body = request_body(submission, self._settings.project_id)
+        body = request_body(submission, self.settings.project_id)
         try:
             answer = await self._caller.call("POST", "/emails", body=body, before_dot=before_dot)
         except Abandoned:
@@ -57,7 +57,7 @@ class ScalewayRelay:
 
     async def check_credentials(self) -> Trouble | None:
         """A look at the project's domains: the key, the project, the region and the way there are right."""
-        query = {"project_id": self._settings.project_id, "page_size": "1"}
+        query = {"project_id": self.settings.project_id, "page_size": "1"}
         try:
             answer = await self._caller.call("GET", "/domains", query=query)
         except NotSent as failure:
@@ -89,7 +89,7 @@ class ScalewayRelay:
     async def _create(self, name: str) -> Identity:
         found = await self._find(name)
         if not found:
-            body = {"project_id": self._settings.project_id, "domain_name": name, "autoconfig": False}
+            body = {"project_id": self.settings.project_id, "domain_name": name, "autoconfig": False}
             # Deprecated and still sent by its own clients.
             answer = await self._asked("POST", "/domains", body={**body, "accept_tos": True})
             if answer.status // 100 == 2:
@@ -123,7 +123,7 @@ class ScalewayRelay:
 
     async def _find(self, name: str) -> Sequence[Mapping[str, Any]]:
         """The domains of that very name that are not revoked, the newest first."""
-        query = {"name": name, "project_id": self._settings.project_id, "page_size": "100"}
+        query = {"name": name, "project_id": self.settings.project_id, "page_size": "100"}
         listed = _object(await self._accepted("GET", "/domains", query=query)).get("domains")
         found = [
             each
@@ -159,7 +159,7 @@ class ScalewayRelay:
 
     async def _in_time(self, asking: Callable[[], Awaitable[T]]) -> T:
         """Several exchanges in the time of one, for somebody is waiting. Raises `RelayTroubled`."""
-        seconds = self._settings.connect_timeout + self._settings.read_timeout
+        seconds = self.settings.connect_timeout + self.settings.read_timeout
         try:
             async with asyncio.timeout(seconds):
                 return await asking()
