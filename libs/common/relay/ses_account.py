@@ -13,6 +13,7 @@ CONFIGURATION_SET = "temps"
 """New identities send with it unless told otherwise; `route_events` hangs the events on it."""
 
 _EVENTS = ("SEND", "REJECT", "BOUNCE", "COMPLAINT", "DELIVERY", "DELIVERY_DELAY", "RENDERING_FAILURE")
+_SET_EXISTS = ("AlreadyExists", "ConfigurationSetAlreadyExists")  # the second is v1's word, which moto uses in v2
 # Where no message is concerned, what SES could not do now it may do later.
 _TROUBLES: Mapping[Kind, Literal["connection", "configuration", "throttled", "quota"]] = {
     "connection": "connection",
@@ -68,7 +69,7 @@ class Account:
 
         Raises `RelayTroubled`, and `IdentityRefused` for a topic that SES does not take.
         """
-        await self._asked("create_configuration_set", ConfigurationSetName=CONFIGURATION_SET, fine=("AlreadyExists",))
+        await self._asked("create_configuration_set", ConfigurationSetName=CONFIGURATION_SET, fine=_SET_EXISTS)
         arguments: dict[str, Any] = {
             "ConfigurationSetName": CONFIGURATION_SET,
             "EventDestinationName": CONFIGURATION_SET,
@@ -84,9 +85,7 @@ class Account:
     async def _configuration_set(self) -> bool:
         """Whether there is one; a key that may not make it can have identities all the same."""
         try:
-            await self._asked(
-                "create_configuration_set", ConfigurationSetName=CONFIGURATION_SET, fine=("AlreadyExists",)
-            )
+            await self._asked("create_configuration_set", ConfigurationSetName=CONFIGURATION_SET, fine=_SET_EXISTS)
         except IdentityRefused:
             return False
         except RelayTroubled as failure:

@@ -140,8 +140,9 @@ class Words:
 
 def meaning(refused: Refused, words: Words) -> Meaning:
     """What this refusal is to us."""
-    said = ": ".join(part for part in (refused.code, refused.message) if part)
-    text = words(said) or f"SES answered with status {refused.status}"
+    # Without a code it is not SES that speaks, and what a gateway says is a page of HTML.
+    text = words(f"{refused.code}: {refused.message}" if refused.code else "")
+    text = text.removesuffix(":") or f"the endpoint answered with status {refused.status}"
     for row in _TABLE:
         if refused.code in row.codes and (row.words is None or row.words.search(refused.message)):
             return Meaning(row.kind, text, row.suggestion)

@@ -24,9 +24,6 @@ _RECORD: Mapping[str, RecordStatus] = {
     "FAILED": "failed",
     "TEMPORARY_FAILURE": "pending",
 }
-# MailFromDomainStatus fails for want of the MX alone: nothing is said of SPF then, and mail goes on from amazonses.com.
-_SPF_RECORD: Mapping[str, RecordStatus] = {"PENDING": "pending", "SUCCESS": "verified", "TEMPORARY_FAILURE": "pending"}
-
 # VerificationInfo.ErrorType, in words.
 _ERRORS: Mapping[str, str] = {
     "SERVICE_ERROR": "an error of its own",
@@ -61,7 +58,8 @@ def identity(domain: str, region: str, answer: Answer, *, mail_from_error: str |
     attributes: Answer = answer.get("MailFromAttributes", {})
     sender = attributes.get("MailFromDomain") or mail_from(domain)
     said = str(attributes.get("MailFromDomainStatus", ""))
-    spf: RecordStatus = "failed" if mail_from_error else _SPF_RECORD.get(said, "unknown")
+    # MailFromDomainStatus speaks of the MX alone: SES never looks at SPF, and sends without the MX all the same.
+    spf: RecordStatus = "failed" if mail_from_error else "unknown"
     mx: RecordStatus = "failed" if mail_from_error else _RECORD.get(said, "unknown")
     feedback = f"feedback-smtp.{region}.amazonses.com"
     status = _status(answer)

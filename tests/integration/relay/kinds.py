@@ -63,6 +63,8 @@ class Harness:
     """How many messages, or connections, were ever in the far side's hands at the same time."""
     keeps_identities: bool = True
     """Whether the far side knows sending domains (an SMTP relay does not)."""
+    verifies_at_once: bool = False
+    """Whether the far side calls every domain verified without looking (an emulator may)."""
     publish: Callable[[str], Awaitable[None]] | None = None
     """From now on the far side finds this domain's records in DNS."""
 

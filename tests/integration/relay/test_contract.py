@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.mime import Mailbox, build_message
 from libs.common.relay.port import IdentityRefused, Letter, RelayTroubled, SendResult, Submission
-from tests.integration.relay import kinds_memory, kinds_scaleway, kinds_smtp
+from tests.integration.relay import kinds_memory, kinds_scaleway, kinds_ses, kinds_smtp
 from tests.integration.relay.kinds import (
     MAX_CONNECTIONS,
     OTHER_DOMAIN,
@@ -21,7 +21,7 @@ from tests.integration.relay.kinds import (
     turned,
 )
 
-KINDS: tuple[Kind, ...] = (*kinds_memory.KINDS, *kinds_smtp.KINDS, *kinds_scaleway.KINDS)
+KINDS: tuple[Kind, ...] = (*kinds_memory.KINDS, *kinds_smtp.KINDS, *kinds_scaleway.KINDS, *kinds_ses.KINDS)
 BOB, CAROL, DAVE, ERIN = "bob@b.example", "carol@c.example", "dave@d.example", "erin@e.example"
 SUBJECT = "Your order is on its way"
 PATIENCE = 20.0
@@ -272,15 +272,18 @@ async def test_an_identity_is_created_verified_when_it_is_published_and_deleted(
     async with opened(kind) as harness:
         created = await harness.relay.create_identity(OTHER_DOMAIN)
         if harness.keeps_identities:
-            assert created.status == "pending"
+            unseen = "verified" if harness.verifies_at_once else "pending"
+            assert created.status == unseen
             assert any(record.required for record in created.records)
             assert not any(record.name.endswith(".") for record in created.records)
-            assert (await harness.relay.verify_identity(OTHER_DOMAIN)).status == "pending"
+            assert (await harness.relay.verify_identity(OTHER_DOMAIN)).status == unseen
             if harness.publish is not None:
                 await harness.publish(OTHER_DOMAIN)
                 verified = await harness.relay.verify_identity(OTHER_DOMAIN)
                 assert verified.status == "verified"
-                assert {record.status for record in verified.records if record.required} == {"verified"}
+                # SES says nothing of SPF: that is left to whoever looks into DNS.
+                said = {record.status for record in verified.records if record.required}
+                assert "verified" in said <= {"verified", "unknown"}
         else:
             assert (created.status, created.records) == ("verified", ())
             assert (await harness.relay.verify_identity(OTHER_DOMAIN)).status == "verified"
