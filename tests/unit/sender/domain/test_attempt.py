@@ -27,6 +27,34 @@ def test_a_schedule_says_all_that_the_attempt_needs(pending: tuple[str, ...] | N
     assert scheduled_attempt(body, provider_id=7, lane="normal") == attempt
 
 
+def test_where_it_has_been_and_that_it_has_to_stay_are_part_of_it() -> None:
+    attempt = Attempt(EMAIL, 3, 7, "normal", NOW, NOW, 42, ("a@example.com",), tried=(1, 4), pinned=True)
+    body = orjson.loads(orjson.dumps(attempt.body()))
+    assert scheduled_attempt(body, provider_id=7, lane="normal") == attempt
+
+
+def test_a_schedule_that_an_older_version_wrote_has_been_nowhere_and_may_go_anywhere() -> None:
+    body = {
+        name: value
+        for name, value in Attempt(EMAIL, 3, 7, "normal", NOW, NOW, 42, None).body().items()
+        if name not in ("tried", "pinned")
+    }
+    attempt = scheduled_attempt(body, provider_id=7, lane="normal")
+    assert (attempt.tried, attempt.pinned) == ((), False)
+
+
+@pytest.mark.parametrize(("written", "tried"), [({"tried": [5, 7]}, (5, 7)), ({}, (7,)), ({"tried": []}, (7,))])
+def test_a_moved_attempt_is_the_same_whenever_the_fact_is_read(
+    written: dict[str, list[int]], tried: tuple[int, ...]
+) -> None:
+    data = {"email_id": str(EMAIL), "attempt": 3, "from_provider_id": 7, "provider_id": 9, **written}
+    fact = Envelope("1", "s", "email.rerouted.v1", f"email/{EMAIL}", "2026-01-01T13:00:00.000001Z", data)
+    attempt = Attempt(EMAIL, 3, 7, "normal", NOW, NOW, 42, ("a@example.com",))
+    moved = attempt.moved(fact)
+    assert (moved.number, moved.provider_id, moved.tried, moved.pending) == (3, 9, tried, attempt.pending)
+    assert moved.due_at == fact.at
+
+
 def test_the_accepted_fact_is_the_first_attempt() -> None:
     fact = Envelope(
         "1",

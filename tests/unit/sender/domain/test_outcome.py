@@ -7,7 +7,7 @@ import pytest
 
 from libs.common.events.email import EmailUnknown, RecipientOutcome
 from services.sender.domain.attempt import Attempt
-from services.sender.domain.outcome import Tried, concluded, everybody, failed, next_attempt, unknown
+from services.sender.domain.outcome import Tried, concluded, ended_at, everybody, failed, next_attempt, unknown
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=2)
@@ -82,6 +82,43 @@ def test_the_next_attempt_is_for_those_who_are_still_owed_one() -> None:
     following = next_attempt(ATTEMPT, fact)
     assert following == Attempt(EMAIL, 2, 3, "normal", LATER, NOW, 17, pending=("r1@example.com", "r3@example.com"))
     assert next_attempt(ATTEMPT, fact.model_dump(mode="json")) == following, "as read back from the log"
+
+
+def test_the_next_attempt_is_made_where_the_email_belongs() -> None:
+    moved = Attempt(EMAIL, 1, 3, "normal", NOW, NOW, 17, tried=(1, 2))
+    fact = concluded(Tried(moved, LATER, home_id=1), outcomes("deferred"))
+    assert (fact.provider_id, fact.next_provider_id) == (3, 1)
+    following = next_attempt(moved, fact.model_dump(mode="json"))
+    assert following is not None
+    assert (following.number, following.provider_id, following.tried, following.pinned) == (2, 1, (), False)
+
+
+@pytest.mark.parametrize("home_id", [3, None])
+def test_it_stays_where_it_is_when_that_is_home_or_there_is_no_home(home_id: int | None) -> None:
+    fact = concluded(Tried(ATTEMPT, LATER, home_id=home_id), outcomes("deferred"))
+    assert fact.next_provider_id is None
+    following = next_attempt(ATTEMPT, fact)
+    assert following is not None
+    assert following.provider_id == 3
+
+
+def test_after_an_unknown_outcome_every_further_attempt_stays_with_that_provider() -> None:
+    moved = Attempt(EMAIL, 1, 3, "normal", NOW, NOW, 17, tried=(1,))
+    fact = unknown(Tried(moved, LATER, home_id=1), ["r0@example.com"], stage="final_dot", policy="retry", text="?")
+    second = next_attempt(moved, fact)
+    assert second is not None
+    assert (second.provider_id, second.pinned, second.tried) == (3, True, ())
+    deferred = concluded(Tried(second, LATER, home_id=1), outcomes("deferred"))
+    third = next_attempt(second, deferred.model_dump(mode="json"))
+    assert third is not None
+    assert (third.provider_id, third.pinned) == (3, True)
+
+
+def test_an_attempt_ends_at_the_provider_it_leaves() -> None:
+    data = {"attempt": 1, "provider_id": 2, "from_provider_id": 1}
+    assert (ended_at("rerouted", data), ended_at("sent", data)) == (1, 2)
+    assert ended_at("sent", {"provider_id": 2}) is None
+    assert ended_at("failed", {"attempt": 1, "provider_id": None}) is None
 
 
 def test_a_finished_email_asks_for_nothing() -> None:
