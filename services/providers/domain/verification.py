@@ -4,9 +4,10 @@ Verified means SPF and every DKIM record; MX and DMARC never gate; the provider'
 
 - Where the provider says of a record that it is verified, that counts, even if our resolver does not see it (yet): the
   provider signs and sends by its own check, and caches, views and detours (SPF flattening) make ours the weaker one.
-- A domain that was verified stays so while DNS, or the provider's own check, is briefly unable to say: mail that went
-  out this morning is not held back by a name server's bad minute. `verification_error` says that it happened, and
-  `last_verified_at` stays what it was. What is known to be missing or wrong does count, for such a domain too.
+- A domain that was verified stays so while DNS, or the provider's own check, is briefly unable to say, or while the
+  provider is looking again (Scaleway calls a domain pending then): mail that went out this morning is not held back by
+  a name server's bad minute. `verification_error` says that it happened, and `last_verified_at` stays what it was.
+  What is known to be missing or wrong does count, for such a domain too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -107,12 +108,12 @@ def _status(
         return "failed", False
     if records == "pending":
         return "pending", False
-    unsure = "temporary_failure" in (provider, records)
-    if unsure and before != "verified":
-        return "temporary_failure", False
-    if provider in ("pending", "not_started"):
+    if provider == "not_started":
         return provider, False
-    return "verified", not unsure
+    unsure = "temporary_failure" in (provider, records)
+    if before == "verified":
+        return "verified", provider == "verified" and not unsure
+    return ("temporary_failure", False) if unsure else (provider, provider == "verified")
 
 
 def _error(identity: Identity, judged: list[_Judged], status: DomainStatus, *, confirmed: bool) -> str | None:

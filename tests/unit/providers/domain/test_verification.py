@@ -145,7 +145,17 @@ def test_a_verified_domain_does_not_outlive_what_is_known() -> None:
     assert check("verified", "verified", dns=published(spf=Seen())).status == "pending"
     assert check("verified", "verified", dns=published(spf=Seen(), one=AWAY)).status == "pending"
     assert check("verified", "verified", dns=published(one=Seen(("x.y",)), two=AWAY)).status == "failed"
-    assert check("pending", "verified", dns=published(spf=AWAY)).status == "pending", "it would refuse the mail"
+    assert check("failed", "verified").status == "failed"
+    assert check("not_started", "verified").status == "not_started"
+    assert check("pending", "verified", dns=published(spf=Seen())).status == "pending"
+
+
+def test_a_verified_domain_stays_so_while_the_provider_looks_again() -> None:
+    again = check("pending", "verified")
+    assert (again.status, again.confirmed) == ("verified", False)
+    assert again.error is not None
+    assert "has not confirmed" in again.error
+    assert check("pending", "verified", dns=published(spf=AWAY)).status == "verified"
 
 
 def test_at_first_only_the_providers_word_is_known() -> None:
