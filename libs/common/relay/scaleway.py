@@ -5,6 +5,7 @@ A call is taken whole or refused whole, names each recipient's copy, and knows n
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from libs.common.relay.port import (
@@ -15,13 +16,14 @@ from libs.common.relay.port import (
     SendResult,
     Submission,
     Trouble,
+    answered,
     troubled,
     unknown,
 )
 from libs.common.relay.scaleway_answers import meaning, send_result, trouble_of, words
 from libs.common.relay.scaleway_call import Abandoned, Answer, Caller, Method, NoAnswer, NotSent
 from libs.common.relay.scaleway_domains import identity
-from libs.common.relay.scaleway_letter import request_body
+from libs.common.relay.scaleway_letter import request_body, undeliverable
 from libs.common.relay.scaleway_settings import ScalewaySettings, is_id
 
 __all__ = ["ScalewayRelay", "ScalewaySettings", "open_scaleway_relay"]
@@ -43,17 +45,21 @@ class ScalewayRelay:
         self._secrets = settings.secrets()
 
     async def send(self, submission: Submission, *, before_dot: BeforeDot | None = None) -> SendResult:
-        """One call for all recipients. Raises `ValueError` for a submission without a letter that names them."""
-        body = request_body(submission, self.settings.project_id)
-        try:
-            answer = await self._caller.call("POST", "/emails", body=body, before_dot=before_dot)
-        except Abandoned:
-            return SendResult(abandoned=True)
-        except NotSent as failure:
-            return troubled(failure.trouble)
-        except NoAnswer as silence:
-            return unknown(f"{silence} (after the request began)")
-        return send_result(submission, answer, self._secrets)
+        """One call for all recipients. Raises `ValueError` for a submission without a letter that names them.
+
+        Recipients whose mail Scaleway is known to take and lose fail here, the others get theirs.
+        """
+        lost = undeliverable(submission)
+        if not lost:
+            return await self._sent(submission, before_dot)
+        rest = tuple(address for address in submission.recipients if address not in lost)
+        if not rest:
+            return answered(tuple(lost.values()), None)
+        result = await self._sent(replace(submission, recipients=rest), before_dot)
+        if not result.recipients:
+            return result
+        replies = lost | {reply.address: reply for reply in result.recipients}
+        return answered(tuple(replies[address] for address in submission.recipients), result.provider_message_id)
 
     async def check_credentials(self) -> Trouble | None:
         """A look at the project's domains: the key, the project, the region and the way there are right."""
@@ -85,6 +91,18 @@ class ScalewayRelay:
     async def close(self) -> None:
         """Idle connections go; those at work are closed when they are done."""
         await self._caller.close()
+
+    async def _sent(self, submission: Submission, before_dot: BeforeDot | None) -> SendResult:
+        body = request_body(submission, self.settings.project_id)
+        try:
+            answer = await self._caller.call("POST", "/emails", body=body, before_dot=before_dot)
+        except Abandoned:
+            return SendResult(abandoned=True)
+        except NotSent as failure:
+            return troubled(failure.trouble)
+        except NoAnswer as silence:
+            return unknown(f"{silence} (after the request began)")
+        return send_result(submission, answer, self._secrets)
 
     async def _create(self, name: str) -> Identity:
         found = await self._find(name)

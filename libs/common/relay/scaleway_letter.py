@@ -10,7 +10,7 @@ from typing import Any
 
 from libs.common.mime.addresses import Mailbox
 from libs.common.mime.fold import address_field, text_field
-from libs.common.relay.port import Letter, Submission
+from libs.common.relay.port import Letter, RecipientReply, Submission
 
 
 def request_body(submission: Submission, project_id: str) -> dict[str, Any]:
@@ -35,6 +35,20 @@ def request_body(submission: Submission, project_id: str) -> dict[str, Any]:
         "html": letter.html or "",
         "project_id": project_id,
         "additional_headers": [{"key": name, "value": value} for name, value in _headers(letter)],
+    }
+
+
+def undeliverable(submission: Submission) -> dict[str, RecipientReply]:
+    """Those whose mail is taken by Scaleway and never arrives: a local part is not ASCII (it offers no SMTPUTF8).
+
+    Everybody, where it is the sender's. Seen by django-anymail's live tests.
+    """
+    sender = submission.letter.sender.address if submission.letter else submission.sender
+    strange = [sender] if not sender.isascii() else []
+    return {
+        address: RecipientReply(address, "failed", None, None, f"Scaleway loses mail of {found[0]}, which is not ASCII")
+        for address in submission.recipients
+        if (found := strange or ([address] if not address.isascii() else []))
     }
 
 

@@ -157,6 +157,22 @@ async def test_a_recipient_that_the_letter_does_not_name_is_an_error_of_ours(rec
         assert api.requests == []
 
 
+async def test_mail_that_scaleway_would_lose_fails_and_the_others_get_theirs() -> None:
+    strange = "jürgen@b.example"
+    letter: dict[str, Any] = {"to": (Mailbox(strange), Mailbox(BOB))}
+    async with scaleway() as (api, relay):
+        result = await relay.send(submission(strange, BOB, **letter))
+        assert outcomes(result) == [(strange, "failed"), (BOB, "accepted")]
+        assert result.provider_message_id == result.recipients[1].provider_message_id
+        assert [email["mail_rcpt"] for email in api.project.emails.values()] == [BOB]
+        assert outcomes(await relay.send(submission(strange, **letter))) == [(strange, "failed")]
+        from_strange = submission(BOB, sender=Mailbox("grüße@shop.example"))
+        assert outcomes(await relay.send(from_strange)) == [(BOB, "failed")]
+        assert len(api.requests) == 1
+        api.script["POST /emails"] = text(429, "<html>", "text/html")
+        assert (await relay.send(submission(strange, BOB, **letter))).trouble is not None
+
+
 # -------------------------------------------------------------------------------------------- trouble and refusals
 
 TROUBLES = {
