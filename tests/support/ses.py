@@ -13,6 +13,7 @@ Source of shapes and texts: the API reference of SES v2 and its botocore model; 
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -88,6 +89,7 @@ class SesServer:
     port: int = 0
     access_key_id: str = ACCESS_KEY_ID
     secret_access_key: str = SECRET_ACCESS_KEY
+    certificate: ssl.SSLContext | None = None
     _runner: web.AppRunner | None = None
     _over: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -99,7 +101,7 @@ class SesServer:
         # A handler is not cancelled when its client leaves: SES would not notice either.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.certificate).start()
         self.port = self._runner.addresses[0][1]
         return self
 
@@ -111,7 +113,7 @@ class SesServer:
     @property
     def url(self) -> str:
         """What is set as the endpoint."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self.certificate is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def connections(self) -> int:

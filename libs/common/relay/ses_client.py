@@ -75,7 +75,7 @@ class SesClient:
 
 async def open_client(settings: SesSettings, policy: OutboundPolicy) -> SesClient:
     """A client for these settings, nothing connected yet. Raises `NotSent` (a region that cannot be one)."""
-    wire = Wire(policy, settings.connect_timeout, settings.read_timeout, settings.max_connections)
+    wire = Wire(policy, settings)
     config = AioConfig(
         retries={"mode": "standard", "total_max_attempts": 1},  # the queue tries again, and knows what it tries
         http_session_cls=wire,  # which has its own timeouts, pool and TCP keepalive

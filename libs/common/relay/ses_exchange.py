@@ -1,5 +1,6 @@
 """One request and how far it has got: what the relay, the client and the transport each know of it."""
 
+import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ class Exchange:
 
     async def ready(self, alive: Callable[[], bool]) -> None:
         """A connection is there; nothing has been written. Raises `Stopped` or `Stale`."""
+        # The end of an idle connection may lie in its socket, unread: the loop looks within its next two rounds.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         if not alive():
             raise Stale
         if self.before_dot is not None and not self.asked:

@@ -9,11 +9,12 @@ import asyncio
 import io
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,6 +26,7 @@ from libs.common.relay.classify import clean
 from libs.common.relay.outbound import OutboundPolicy, OutboundRefused, literal, permitted_addresses
 from libs.common.relay.ses_errors import NoAnswer, NotSent
 from libs.common.relay.ses_exchange import Exchange, Stale, exchange
+from libs.common.relay.ses_settings import SesSettings
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +61,10 @@ class _Request(aiohttp.ClientRequest):
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What the transport is told by the settings; seconds, and how many requests at once."""
+    """Where requests may go and how long they may take."""
 
     policy: OutboundPolicy
-    connect_timeout: float
-    read_timeout: float
-    max_connections: int
+    settings: SesSettings
 
     def __call__(self, **_ours: Any) -> "Transport":
         """As aiobotocore calls its session class; what it derives from its own configuration is not wanted."""
@@ -114,11 +114,12 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
-            limit=self.wire.max_connections,
+            limit=self.wire.settings.max_connections,
             resolver=_Resolver(self.wire.policy),
             use_dns_cache=False,
             keepalive_timeout=_IDLE_SECONDS,
             socket_factory=_kept_alive,
+            ssl=_trusting(self.wire.settings.ca_file),
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -144,14 +145,14 @@ class Transport:
         body = request.body or b""
         parts = urlsplit(request.url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        patience = self.wire.read_timeout + len(body) / _SLOWEST
+        patience = self.wire.settings.read_timeout + len(body) / _SLOWEST
         began = time.monotonic()
         state = exchange.get()
         # Each kept connection may turn out to be closed; a new one cannot.
-        for _ in range(self.wire.max_connections + 1):
+        for _ in range(self.wire.settings.max_connections + 1):
             try:
                 await self._check_literal(host, port)
-                async with asyncio.timeout(self.wire.connect_timeout) as clock:
+                async with asyncio.timeout(self.wire.settings.connect_timeout) as clock:
                     _clock.set((clock, patience))
                     return await self._exchanged(request, body, state)
             except Stale:
@@ -189,6 +190,15 @@ class Transport:
         """An address spelled out is never resolved, so the resolver does not see it."""
         if literal(host) is not None:
             await permitted_addresses(host, port, policy=self.wire.policy)
+
+
+def _trusting(ca_file: str | None) -> ssl.SSLContext | Literal[True]:
+    """The system's authorities, and these."""
+    if ca_file is None:
+        return True
+    context = ssl.create_default_context()
+    context.load_verify_locations(ca_file)
+    return context
 
 
 def _kept_alive(address: Any) -> socket.socket:

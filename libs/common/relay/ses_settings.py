@@ -21,6 +21,8 @@ class SesSettings:
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
     """Until the answer is there, once the request is out; a long message has longer."""
+    ca_file: str | None = None
+    """A PEM bundle trusted beside the system's, for endpoints with a certificate of a private authority."""
 
     def secrets(self) -> tuple[str, ...]:
         """Every way in which the credentials travel, so that an echo of them can be struck out; longest first."""
