@@ -41,7 +41,7 @@ def request_body(submission: Submission, project_id: str) -> dict[str, Any]:
 def undeliverable(submission: Submission) -> dict[str, RecipientReply]:
     """Those whose mail is taken by Scaleway and never arrives: a local part is not ASCII (it offers no SMTPUTF8).
 
-    Everybody, where it is the sender's. Seen by django-anymail's live tests.
+    Everybody, where it is the sender's. Source: django-anymail, docs/esps/scaleway.rst.
     """
     sender = submission.letter.sender.address if submission.letter else submission.sender
     strange = [sender] if not sender.isascii() else []

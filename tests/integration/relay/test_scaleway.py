@@ -1,6 +1,7 @@
 """Scaleway, sending: what goes out, and what every answer of the API and of what stands before it means."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from libs.common.relay.port import Letter, SendResult, Submission
 from libs.common.relay.scaleway import ScalewayRelay, open_scaleway_relay
 from tests.integration.relay.kinds import SENDER, SENDER_DOMAIN
 from tests.integration.relay.kinds_scaleway import HASTY, settings
+from tests.support import aio
 from tests.support import scaleway_shapes as shapes
 from tests.support.scaleway import ScalewayServer, refused, text
 from tests.support.scaleway_shapes import Act
@@ -324,7 +326,7 @@ UNKNOWN = {
     "null": Act(200, b'{"emails": null}'),
     "an empty list": taken(),
     "no objects": taken(None),
-    "2 MB": Act(200, b'{"emails": "' + b"x" * (2 << 20) + b'"}'),
+    "2 MB": Act(200, b'{"emails": [{"id": "7", "mail_rcpt": "bob@b.example"}], "more": "%b"}' % (b"x" * (2 << 20))),
     "bad gateway": text(502, "Bad Gateway"),
     "gateway time-out": text(504, "<html>Gateway Time-out</html>", "text/html"),
 }
@@ -335,6 +337,51 @@ async def test_when_nobody_can_say_whether_it_was_taken_it_is_unknown(act: Act) 
     result = await answered_by(act, read_timeout=HASTY)
     assert (result.unknown_stage, result.recipients, result.trouble) == ("final_dot", (), None)
     assert result.detail
+
+
+NO_HTTP = {
+    "not http": b"220 smtp.example ESMTP\r\n",
+    "a status that is none": b"HTTP/1.1 abc OK\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+    "a header without end": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("octets", NO_HTTP.values(), ids=NO_HTTP)
+async def test_an_answer_that_is_no_http_is_unknown_and_its_connection_goes(octets: bytes) -> None:
+    gone = asyncio.Event()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(octets)
+        if not octets:
+            writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, scaleway(api_url=url) as (_, relay):
+        assert (await relay.send(submission())).unknown_stage
+        await gone.wait()
+
+
+def test_it_runs_on_the_services_loop_and_leaves_no_task_behind() -> None:
+    async def run() -> None:
+        async with scaleway(Act(usual=True), Act(then="hang")) as (api, relay):
+            assert outcomes(await relay.send(submission())) == [(BOB, "accepted")]
+            sending = asyncio.create_task(relay.send(submission()))
+            await api.came("POST /emails", 2)
+            sending.cancel()
+            await asyncio.wait({sending})
+            while api.connections:
+                await asyncio.sleep(0.005)
+
+    aio.run(run(), loop="uvloop")
 
 
 async def test_what_was_taken_in_silence_was_sent_once() -> None:
