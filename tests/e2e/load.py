@@ -16,8 +16,8 @@ _THREADS = 4
 class Load:
     """Posts emails at `rate` per second until it is left; every email carries the run's tag."""
 
-    def __init__(self, api: Api, *, rate: float, most: int = 4_000) -> None:
-        self.api, self.rate, self.most = api, rate, most
+    def __init__(self, api: Api, *, rate: float, most: int = 4_000, sender: str = "load@load.example") -> None:
+        self.api, self.rate, self.most, self.sender = api, rate, most, sender
         self.run = f"run-{uuid4().hex[:12]}"
         self.accepted: list[str] = []
         self.unknown: list[str] = []
@@ -62,7 +62,7 @@ class Load:
 
     def _one(self, number: int) -> None:
         body = {
-            "from": "load@load.example",
+            "from": self.sender,
             "to": f"r{number}@{self.run}.example",
             "subject": f"Number {number}",
             "html": '<a href="https://example.com/">x</a>',
