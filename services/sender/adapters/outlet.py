@@ -69,7 +69,9 @@ class ProviderOutlet:
             and before is not None
             and (wiring(before), self.connections_of_all, asked) == (wiring(provider), connections, patience)
         ):
-            if before.stopped is not None and provider.stopped is None:
+            # A stop and its end may have been read together: then only the time of the change tells of them.
+            halted = self._halted is not None and before.updated_at != provider.updated_at
+            if provider.stopped is None and (halted or before.stopped is not None):
                 self._fresh_start()
             self._divide()
             return
@@ -235,7 +237,9 @@ class ProviderOutlet:
             self._pace.slow_down()
             self._settle(self._breaker.succeeded())
         else:
-            self._settle(self._breaker.failed(now, trouble.text, seconds=seconds))
+            # An answer that came late is none that never came.
+            silent = seconds if trouble.smtp_code is None else 0.0
+            self._settle(self._breaker.failed(now, trouble.text, seconds=silent))
         if trouble is None or not self.ready:
             self._wake()
 

@@ -1,5 +1,6 @@
 """Deliver one attempt, once: has it been done, build it, hand it over, write down what came of it (DESIGN 5, 6-8)."""
 
+import asyncio
 import logging
 from dataclasses import replace
 
@@ -25,6 +26,8 @@ from services.sender.handlers.reroute_email import (
 log = logging.getLogger(__name__)
 
 LOST_TEXT = "A worker was lost while it had this attempt in hand: the relay may have taken the message."
+_BREATH = 0.01
+"""Seconds: for a moment the view and an outlet may disagree about what there is."""
 THROTTLED_TRIES = 5
 """How often a message is offered to a provider that wants less per second, before the attempt ends."""
 
@@ -89,10 +92,13 @@ async def _through(deps: DeliverDeps, work: Work, ways: Ways) -> Finished:
         closed = outlet.closed()
         if closed is not None and (finished := await while_closed(ways, provider, closed)) is not None:
             return finished
-        submission = submission or await _submission(deps, work, ways)
+        if submission is None:
+            ways = await ways.with_content()
+            submission = _submission(ways)
         began = deps.now()
-        result = await outlet.send(submission, work.lease.confirm, lambda: ways.open() is not None)
+        result = await outlet.send(submission, work.lease.confirm, ways.is_open)
         if result is None:
+            await asyncio.sleep(_BREATH)
             continue
         if result.trouble is not None and result.trouble.kind == "throttled":
             throttled += 1
@@ -104,12 +110,11 @@ async def _through(deps: DeliverDeps, work: Work, ways: Ways) -> Finished:
             return Finished("left")
 
 
-async def _submission(deps: DeliverDeps, work: Work, ways: Ways) -> Submission:
-    content = ways.content or await deps.mailroom.content(ways.accepted)
-    if content is None:
+def _submission(ways: Ways) -> Submission:
+    if ways.content is None:
         raise _NoMessage("content_lost", "The stored content of this email is lost or is not its own.")
     try:
-        return build_submission(ways.accepted, content, recipients(work.attempt, ways.accepted))
+        return build_submission(ways.accepted, ways.content, recipients(ways.work.attempt, ways.accepted))
     except ValueError as error:
         raise _NoMessage("invalid_message", f"No message can be made of it: {error}") from error
 

@@ -61,7 +61,17 @@ class Ways:
         ways = cls(deps, work, accepted)
         if all(each.provider_type == "smtp" for each in ways._others()):
             return ways
-        return replace(ways, content=await deps.mailroom.content(accepted))
+        return await ways.with_content()
+
+    async def with_content(self) -> "Ways":
+        """The same with the email's bodies, which may be lost."""
+        if self.content is not None:
+            return self
+        return replace(self, content=await self.deps.mailroom.content(self.accepted))
+
+    def is_open(self) -> bool:
+        """Whether somebody else could send it now."""
+        return self.open() is not None
 
     def open(self) -> ProviderState | None:
         """The first that could send it now; none for an attempt that has to stay where it is."""
