@@ -1,14 +1,31 @@
 """Users, keys, providers and domains as facts carry them; every value that is or hides a secret is `CANARY`."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
-from libs.common.events.domain import DomainState
-from libs.common.events.key import KeyState
-from libs.common.events.provider import ProviderState, SmtpEndpoint
-from libs.common.events.user import UserState
-from tests.support.history import BEGINNING
+from libs.common.events import Actor, Fact
+from libs.common.events.domain import DomainCreated, DomainDeleted, DomainState, DomainVerificationFailed
+from libs.common.events.key import KeyCreated, KeyDeleted, KeyState
+from libs.common.events.provider import (
+    ProviderCreated,
+    ProviderDeleted,
+    ProviderState,
+    ProviderStopped,
+    ProviderTested,
+    ProviderUpdated,
+    SmtpEndpoint,
+    Stopped,
+)
+from libs.common.events.user import UserCreated, UserState, UserUpdated
+from tests.support.history import BEGINNING, History, attempted, hit, new_id, submitted
 
 CANARY = "canary-3b9c"
+
+GATEWAY = Actor(id="gateway", kind="system")
+SENDER = Actor(id="sender", kind="system")
+ANN = Actor(id="user/1", kind="session", user_id=1, ip="192.0.2.1", user_agent="a browser")
+KEY = Actor(id="key/1", kind="key", user_id=1, ip="192.0.2.9", user_agent="curl/8")
+EMAIL, CAPTURED = new_id(1), new_id(2)
 
 
 def user(id: int = 1, name: str = "Administrator") -> UserState:
@@ -75,3 +92,41 @@ def domain(id: int = 1, **other: Any) -> DomainState:
         updated_at=BEGINNING,
     )
     return state.model_copy(update=other)
+
+
+def minute(number: int) -> datetime:
+    return BEGINNING + timedelta(minutes=number)
+
+
+def a_day() -> History:
+    """A minute between two facts; the name of the user changes in between."""
+    history = History()
+    tested = ProviderTested(
+        provider=provider(), recipient_email="ann@example.org", success=False, error="535 no", provider_message_id=None
+    )
+    before: list[tuple[Fact, Actor]] = [
+        (UserCreated(user=user()), GATEWAY),
+        (KeyCreated(key=key()), GATEWAY),
+        (ProviderCreated(provider=provider()), ANN),
+        (UserUpdated(user=user(name="Ann"), changed_fields=["name"]), ANN),
+        (ProviderUpdated(provider=provider(), changed_fields=["name", "smtp_credentials.password"]), ANN),
+        (tested, KEY),
+        (ProviderStopped(provider=provider(stopped=Stopped(reason="login", at=BEGINNING))), SENDER),
+        (DomainCreated(domain=domain()), KEY),
+        (DomainVerificationFailed(domain=domain(status="failed", verification_error="no SPF")), KEY),
+    ]
+    after: list[tuple[Fact, Actor]] = [
+        (DomainDeleted(domain=domain()), ANN),
+        (ProviderDeleted(provider=provider(), forced=False), ANN),
+        (KeyDeleted(key=key()), ANN),
+    ]
+    for number, (fact, actor) in enumerate(before):
+        history.note(fact, minute(number), actor)
+    people = ["a@example.org", "b@example.org"]
+    history.add("email.accepted.v1", EMAIL, minute(10), by=KEY, **submitted(people, subject=CANARY))
+    history.add("email.sent.v1", EMAIL, minute(11), **attempted(dict.fromkeys(people, "accepted")))
+    history.add("email.captured.v1", CAPTURED, minute(12), by=KEY, **submitted(provider_id=None, domain_id=None))
+    for number, (fact, actor) in enumerate(after):
+        history.note(fact, minute(20 + number), actor)
+    history.add("email.opened.v1", EMAIL, minute(60), **hit())
+    return history

@@ -1,84 +1,21 @@
 """The audit trail: which facts are entries, who is named, and how the list is asked."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from random import Random
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 import pytest
 
-from libs.common.events import Actor, Envelope, Fact
-from libs.common.events.domain import DomainCreated, DomainDeleted, DomainVerificationFailed
-from libs.common.events.key import KeyCreated, KeyDeleted
-from libs.common.events.provider import (
-    ProviderCreated,
-    ProviderDeleted,
-    ProviderStopped,
-    ProviderTested,
-    ProviderUpdated,
-    Stopped,
-)
-from libs.common.events.user import UserCreated, UserUpdated
-from libs.common.postgres import Database as Pool
-from libs.common.projector import live_schemas
 from services.analytics.domain.audit import NAMES
-from services.analytics.handlers.list_audit import AuditFilter, page_statement
 from tests.backing import Database, PostgresServer, new_database
-from tests.support.administration import CANARY, domain, key, provider, user
+from tests.support.administration import CANARY, CAPTURED, EMAIL, a_day
 from tests.support.answering import Answering, answering
-from tests.support.history import BEGINNING, History, attempted, hit, new_id, submitted
 from tests.support.projecting import rows
-from tests.support.read_models import MODELS, copies
+from tests.support.read_models import copies
 
-GATEWAY = Actor(id="gateway", kind="system")
-SENDER = Actor(id="sender", kind="system")
-ANN = Actor(id="user/1", kind="session", user_id=1, ip="192.0.2.1", user_agent="a browser")
-KEY = Actor(id="key/1", kind="key", user_id=1, ip="192.0.2.9", user_agent="curl/8")
-EMAIL, CAPTURED = new_id(1), new_id(2)
 AUDITOR = frozenset({"audit:read"})
-
-
-def minute(number: int) -> datetime:
-    return BEGINNING + timedelta(minutes=number)
-
-
-def a_day() -> History:
-    """A minute between two facts; the name of the user changes in between."""
-    history = History()
-    tested = ProviderTested(
-        provider=provider(), recipient_email="ann@example.org", success=False, error="535 no", provider_message_id=None
-    )
-    before: list[tuple[Fact, Actor]] = [
-        (UserCreated(user=user()), GATEWAY),
-        (KeyCreated(key=key()), GATEWAY),
-        (ProviderCreated(provider=provider()), ANN),
-        (UserUpdated(user=user(name="Ann"), changed_fields=["name"]), ANN),
-        (ProviderUpdated(provider=provider(), changed_fields=["name", "smtp_credentials.password"]), ANN),
-        (tested, KEY),
-        (ProviderStopped(provider=provider(stopped=Stopped(reason="login", at=BEGINNING))), SENDER),
-        (DomainCreated(domain=domain()), KEY),
-        (DomainVerificationFailed(domain=domain(status="failed", verification_error="no SPF")), KEY),
-    ]
-    after: list[tuple[Fact, Actor]] = [
-        (DomainDeleted(domain=domain()), ANN),
-        (ProviderDeleted(provider=provider(), forced=False), ANN),
-        (KeyDeleted(key=key()), ANN),
-    ]
-    for number, (fact, actor) in enumerate(before):
-        history.note(fact, minute(number), actor)
-    people = ["a@example.org", "b@example.org"]
-    history.add("email.accepted.v1", EMAIL, minute(10), by=KEY, **submitted(people, subject=CANARY))
-    history.add("email.sent.v1", EMAIL, minute(11), **attempted(dict.fromkeys(people, "accepted")))
-    history.add("email.captured.v1", CAPTURED, minute(12), by=KEY, **submitted(provider_id=None, domain_id=None))
-    for number, (fact, actor) in enumerate(after):
-        history.note(fact, minute(20 + number), actor)
-    history.add("email.opened.v1", EMAIL, minute(60), **hit())
-    return history
-
 
 EVERYTHING = [
     "API_KEY_DELETED",
@@ -267,87 +204,3 @@ async def test_an_entry_outlives_what_it_tells_of(database: Database) -> None:
     assert [entry["operation_type"] for entry in entries] == EVERYTHING
     assert entries[3]["actor"] == {"kind": "key", "id": "key/1", "name": "First key"}
     assert {(entry["ip_address"], entry["user_agent"], len(entry["details"])) for entry in entries} == {(None, None, 0)}
-
-
-def _split(facts: list[Envelope], random: Random) -> Iterator[list[Envelope]]:
-    """Batches as a projector may take them: in order, some more than once."""
-    while facts:
-        size = random.choice((1, 2, 3, 10))
-        yield facts[:size]
-        if random.random() < 0.3:
-            yield facts[:size]
-        del facts[:size]
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_neither_batches_nor_repeats_change_a_row(database: Database, seed: int) -> None:
-    history, random = a_day(), Random(seed)  # noqa: S311 - repeatable
-    for fact in random.sample(history.mail, 6):
-        history.again(fact)
-    async with copies(database, "", "_b", "_c", "_d") as (once, *others):
-        await once.apply(a_day().all())
-        tables = await once.tables()
-        for copy in others:
-            for batch in _split(history.all(), random):
-                await copy.apply(batch)
-            found = await copy.tables()
-            for name in ("audit_entries", "audit_counts"):
-                assert found[name] == tables[name], (name, copy.suffix)
-        # Of the names even the sequence is the same in all that have read the same facts.
-        assert len({str((await copy.tables())["actor_names"]) for copy in others}) == 1
-
-
-ROWS = 200_000
-_MANY = f"""
-INSERT INTO rm_audit.audit_entries
-SELECT md5(i::text)::uuid, timestamptz '2026-01-01Z' + i * interval '10 s',
-    CASE WHEN i % 5000 = 0 THEN 'EMAIL_DOMAIN_VERIFIED' WHEN i < 3 THEN 'API_KEY_CREATED' ELSE 'EMAIL_SENT' END,
-    CASE WHEN i % 50000 = 7 THEN 'user/9' ELSE 'key/' || i % 5 END, 'key'
-FROM generate_series(1, {ROWS}) i;
-ANALYZE rm_audit.audit_entries;
-"""  # noqa: S608 - a number of ours
-
-
-@pytest.mark.parametrize("ascending", [False, True])
-async def test_a_page_reads_few_blocks_of_a_long_history(database: Database, *, ascending: bool) -> None:
-    day = datetime(2026, 1, 10, tzinfo=UTC)
-    wanted = [
-        AuditFilter(),
-        *(AuditFilter(operation) for operation in ("EMAIL_SENT", "EMAIL_DOMAIN_VERIFIED", "API_KEY_CREATED")),
-        *(AuditFilter(actor=actor) for actor in ("key/1", "user/9", "nobody")),
-        AuditFilter("API_KEY_CREATED", "key/1"),
-        AuditFilter("EMAIL_SENT", "user/9"),
-        AuditFilter(since=day, until=day + timedelta(days=1)),
-        AuditFilter("EMAIL_DOMAIN_VERIFIED", "key/0", until=day),
-    ]
-    async with copies(database, "") as (copy,):
-        await copy.session.run(_MANY, patience=60)
-    async with database_pool(database) as pool, pool.transaction() as ask:
-        whole = await ask.fetch_one("SELECT pg_relation_size('audit_entries') / 8192 AS blocks")
-        assert whole is not None
-        assert whole["blocks"] > 1_500
-        for each in wanted:
-            parameters = {
-                "operations": [each.operation] if each.operation else list(NAMES),
-                "actors": [each.actor],
-                "since": each.since,
-                "until": each.until,
-                "limit": 20,
-                "offset": 20,
-                "reach": 40,
-            }
-            statement = page_statement(each, ascending=ascending)
-            explained = await ask.fetch_one(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
-            assert explained is not None
-            plan = explained["QUERY PLAN"][0]["Plan"]
-            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 500, (each, plan)
-
-
-@asynccontextmanager
-async def database_pool(database: Database) -> AsyncIterator[Pool]:
-    pool = Pool(database.owner_url, name="test", search_path=live_schemas(MODELS))
-    await pool.open()
-    try:
-        yield pool
-    finally:
-        await pool.close()
