@@ -28,11 +28,7 @@ class Exchange:
 
     async def ready(self, alive: Callable[[], bool]) -> None:
         """A connection is there; nothing has been written. Raises `Stopped` or `Stale`."""
-        # The end of an idle connection may lie in its socket, unread: the loop looks within its next two rounds.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        if not alive():
-            raise Stale
+        await _look(alive)
         if self.before_dot is not None and not self.asked:
             self.asked = True
             try:
@@ -43,9 +39,16 @@ class Exchange:
                 raise Stopped from None
             if not go:
                 raise Stopped
-            if not alive():
-                raise Stale
+            await _look(alive)
         self.begun = True
+
+
+async def _look(alive: Callable[[], bool]) -> None:
+    """The end of a connection may lie in its socket, unread: the loop sees it within its next two rounds."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    if not alive():
+        raise Stale
 
 
 exchange: ContextVar[Exchange] = ContextVar("exchange")
