@@ -4,9 +4,11 @@ Basic codes: RFC 5321 section 4.2; enhanced codes: RFC 3463. The enhanced code s
 basic code's class alone decides whether to try again; where the classes disagree, the refusal is temporary.
 """
 
+import base64
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote, quote_plus
 
 from libs.common.relay.port import RecipientReply, Trouble, Verdict
 
@@ -142,3 +144,15 @@ def clean(text: str, secrets: tuple[str, ...] = ()) -> str:
     if not text.isprintable():
         text = _UNPRINTABLE.sub(" ", text)
     return text[:_TEXT_LIMIT].strip()
+
+
+def spellings(*secrets: str) -> tuple[str, ...]:
+    """Every way in which these may be quoted back, for `clean`: as they are, percent-encoded, in base64.
+
+    Longest first: a short one must not break up a long one. Some leave the padding of base64 away.
+    """
+    found = set()
+    for text in secrets:
+        coded = base64.b64encode(text.encode()).decode()
+        found |= {text, quote(text, safe=""), quote(text), quote_plus(text), coded, coded.rstrip("=")}
+    return tuple(sorted(found - {""}, key=len, reverse=True))

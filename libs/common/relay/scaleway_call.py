@@ -194,10 +194,13 @@ class Caller:
                 if len(body) > _LARGEST_ANSWER:
                     response.close()
                     raise NoAnswer(f"an answer of more than {_LARGEST_ANSWER} bytes")
-            answer = _read(response, bytes(body), self.settings.secrets())
-            request_id = clean(response.headers.get("X-Request-Id", "-"))
+            secrets = self.settings.secrets()
+            answer = _read(response, bytes(body), secrets)
+            request_id, kind = (
+                clean(each, secrets) for each in (response.headers.get("X-Request-Id", "-"), answer.type)
+            )
             level = logging.DEBUG if answer.status < 300 else logging.WARNING
-            log.log(level, "scaleway answered %d %s, request %s", answer.status, clean(answer.type), request_id)
+            log.log(level, "scaleway answered %d %s, request %s", answer.status, kind, request_id)
             return answer
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -242,7 +245,7 @@ def _read(response: aiohttp.ClientResponse, body: bytes, secrets: tuple[str, ...
     """429 and 5xx may come from a gateway, as HTML or plain text: Content-Type decides before anything is parsed."""
     kind = response.content_type
     if kind != "application/json":
-        text = clean(body[:1024].decode("utf-8", "replace"), secrets) if kind == "text/plain" else ""
+        text = clean(body.decode("utf-8", "replace"), secrets) if kind == "text/plain" else ""
         return Answer(response.status, None, text)
     try:
         content = orjson.loads(body)

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from libs.common.relay.classify import spellings
+
 # `fr-par`, and a UUID. Nothing that means anything in a URL: no slash, dot, percent sign, question mark or space.
 _REGION = re.compile(r"[a-z0-9]{1,16}(?:-[a-z0-9]{1,16}){0,4}")
 _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
@@ -44,7 +46,7 @@ class ScalewaySettings:
 
     def secrets(self) -> tuple[str, ...]:
         """What is struck out wherever it comes back."""
-        return (self.api_key.get_secret_value(),)
+        return spellings(self.api_key.get_secret_value())
 
 
 def is_id(text: str) -> bool:

@@ -1,10 +1,11 @@
 """What an SMTP relay is told by its owner, and the patience we have with it."""
 
-import base64
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import SecretStr
+
+from libs.common.relay.classify import spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,4 @@ class SmtpSettings:
         if not self.username:
             return ()
         user, password = self.username, self.password.get_secret_value() if self.password else ""
-        plain = f"\0{user}\0{password}"
-        shown = (password, user)
-        coded = (base64.b64encode(text.encode()).decode() for text in (plain, password, user))
-        return tuple(text for text in (*coded, *shown) if text)
+        return spellings(f"\0{user}\0{password}", password, user)
