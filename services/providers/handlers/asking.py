@@ -21,8 +21,9 @@ CHECK_SECONDS = 8.0
 IDENTITY_SECONDS = 8.0
 GOODBYE_SECONDS = 1.0
 
-_PUBLIC = frozenset({"project_id", "endpoint_url"})
-"""Stored beside the secrets, and shown in clear to whoever may see the provider."""
+_PUBLIC = frozenset({"project_id", "endpoint_url", "username"})
+"""Stored beside the secrets. The first two are shown in clear; a user name is often a common word, and the SMTP adapter
+has struck it out already where the relay said it."""
 _SLUGS: Mapping[str, str] = {"configuration": "credentials_rejected"}
 _DETAILS: Mapping[str, str] = {
     "configuration": "{label} does not accept the credentials: {words}",
@@ -36,6 +37,8 @@ _SUGGESTIONS: Mapping[str, str] = {
     "throttled": "Try again in a minute.",
     "quota": "Try again when the quota is renewed, or have it raised.",
 }
+_RETRY_AFTER: Mapping[str, int] = {"connection": 5, "throttled": 60, "quota": 3_600}
+"""Seconds."""
 
 
 def struck_out(text: str, secret: Mapping[str, str]) -> str:
@@ -54,6 +57,7 @@ def refusal(trouble: Trouble, provider: ProviderState, secret: Mapping[str, str]
         _DETAILS[kind].format(label=label, words=struck_out(trouble.text, secret)),
         slug=_SLUGS.get(kind, "provider_unreachable"),
         suggestion=f"{suggestion} {advice}".strip(),
+        retry_after=_RETRY_AFTER.get(kind),
     )
 
 

@@ -114,6 +114,7 @@ def test_a_provider_that_cannot_say_is_no_rejection_and_leaves_nothing(
         assert (refused.status, refused.json["error_code"]) == (502, "PROVIDER_UNREACHABLE")
         assert words in refused.json["detail"]
         assert refused.json["suggestion"].startswith("Try again")
+        assert int(refused.headers["retry-after"]) > 0
         assert await nothing_stored(api)
 
     with_account(clean_nats, tmp_path, scenario)
