@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from deploy.local.servers import NatsAddress
 from libs.common.append import append
 from libs.common.events import Actor, new_envelope, parse
 from libs.common.events.provider import ProviderFact, ProviderStopped, Stopped
+from libs.common.relay.smtp_dial import FLOOR
 from tests.integration.providers.service import ADDRESS, Api, fields, providers
 from tests.support.aio import run
 from tests.support.relay import Act, ScriptedRelay, hang, say
@@ -31,8 +33,8 @@ def with_relay(nats: NatsAddress, directory: Path, relay: ScriptedRelay, scenari
     run(main())
 
 
-async def check(api: Api, **body: str) -> Any:
-    return await api("POST", "/api/email-providers/1/test", {"from": "Sender <noreply@example.com>"} | body)
+async def check(api: Api, provider: int = 1, /, **body: str) -> Any:
+    return await api("POST", f"/api/email-providers/{provider}/test", {"from": "Sender <noreply@example.com>"} | body)
 
 
 async def stop(api: Api) -> None:
@@ -126,6 +128,35 @@ def test_nothing_listening_on_localhost_comes_with_a_suggestion(clean_nats: Nats
                 assert (answer.status, answer.json["success"]) == (200, False)
                 assert "cannot be connected to" in answer.json["error"]
                 assert "container" in answer.json["error"]
+
+    run(main())
+
+
+def test_a_refused_address_and_a_closed_port_get_the_same_answer_after_the_same_time(
+    clean_nats: NatsAddress, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        with closing(socket.socket()) as taken:
+            taken.bind(("127.0.0.1", 0))
+            places = (
+                ("127.0.0.1", taken.getsockname()[1]),  # closed
+                ("127.0.0.1", urlsplit(clean_nats.url).port),  # ours
+                ("169.254.169.254", 80),
+                ("no-such-host.invalid", 25),
+            )
+            answers, times = set(), []
+            async with providers(clean_nats.url, tmp_path) as api:
+                for number, (host, port) in enumerate(places, start=1):
+                    await api.made(name=f"Relay {number}", credentials={"host": host, "port": port})
+                    begun = asyncio.get_running_loop().time()
+                    answer = await check(api, number)
+                    times.append(asyncio.get_running_loop().time() - begun)
+                    assert not answer.json["success"]
+                    answers.add(answer.json["error"].replace(f"{host}:{port}", "there"))
+        assert len(answers) == 1, answers
+        assert next(iter(answers)).startswith("there cannot be connected to")
+        assert min(times) >= FLOOR
+        assert max(times[:3]) - min(times[:3]) < 0.3
 
     run(main())
 
