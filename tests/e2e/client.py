@@ -45,7 +45,7 @@ class Api:
     def request(
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, timeout: float = 30
     ) -> Answer:
-        """One request. Raises OSError or HTTPException when there is no answer."""
+        """One request; a header that is "" is left away. Raises OSError or HTTPException when there is no answer."""
         connection = getattr(self._local, "connection", None)
         if connection is None:
             parts = urlsplit(self.url)
@@ -54,6 +54,7 @@ class Api:
             )
             self._opened.append(connection)
         given = {"Authorization": f"Bearer {self.key}", **(headers or {})}
+        given = {name: value for name, value in given.items() if value}
         data = None
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
