@@ -228,10 +228,16 @@ async def test_what_speaks_of_the_message_fails_it_for_everybody(act: Act) -> No
 
 
 async def test_a_refusal_is_passed_on_in_its_own_words() -> None:
+    people = tuple(f"p{number}@b.example" for number in range(11))
     async with scaleway() as (api, relay):
         api.project.domains.clear()
         unchecked = await relay.send(submission())
         short = await relay.send(submission(subject="Hi"))
+        large = await relay.send(submission(text="x" * 2_000_000))
+        many = await relay.send(submission(*people, to=tuple(map(Mailbox, people)), cc=(), bcc=()))
+    assert large.recipients[0].text == "413 Request Entity Too Large"
+    assert {outcome for _, outcome in (*outcomes(large), *outcomes(many))} == {"failed"}
+    assert "rcpt constraint The number of recipients must be at most 10" in many.recipients[0].text
     assert 'domain "shop.example" is not checked in this project' in unchecked.recipients[0].text
     assert "subject constraint The subject must have at least 10 characters" in short.recipients[0].text
 
@@ -321,6 +327,7 @@ UNKNOWN = {
     "silence": Act(then="hang", carry_out=True),
     "no json": Act(200, b"{", carry_out=True),
     "html": text(200, "<html>OK</html>", "text/html"),
+    "json that says it is html": text(200, '{"emails": [{"id": "7", "mail_rcpt": "bob@b.example"}]}', "text/html"),
     "a list": Act(200, b"[]"),
     "no emails": Act(200, b"{}"),
     "null": Act(200, b'{"emails": null}'),
@@ -341,7 +348,7 @@ async def test_when_nobody_can_say_whether_it_was_taken_it_is_unknown(act: Act) 
 
 NO_HTTP = {
     "not http": b"220 smtp.example ESMTP\r\n",
-    "a status that is none": b"HTTP/1.1 abc OK\r\n\r\n",
+    "a status that is none": b"HTTP/1.1 \x1b[31mabc OK\r\n\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
     "a header without end": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
     "nothing": b"",
@@ -366,7 +373,10 @@ async def test_an_answer_that_is_no_http_is_unknown_and_its_connection_goes(octe
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, scaleway(api_url=url) as (_, relay):
-        assert (await relay.send(submission())).unknown_stage
+        result = await relay.send(submission())
+        assert result.unknown_stage
+        assert (result.detail or "").isprintable()
+        assert len(result.detail or "") < 600
         await gone.wait()
 
 
