@@ -36,12 +36,12 @@ class Account:
     async def check(self) -> Trouble | None:
         """Whether SES knows the key and lets the account send; the sandbox is no trouble."""
         try:
-            account = await self._asked("get_account")
+            account = _having("SendingEnabled", await self._asked("get_account"))
         except RelayTroubled as failure:
             return failure.trouble
         except IdentityRefused as failure:
             return Trouble("configuration", failure.text)
-        if account.get("SendingEnabled", True):
+        if account["SendingEnabled"]:
             return None
         said = self.words(f"sending is paused for this account ({account.get('EnforcementStatus', 'no reason given')})")
         return Trouble("configuration", said, suggestion="See the SES console, account dashboard, for the reason.")
@@ -96,6 +96,7 @@ class Account:
 
     async def _with_mail_from(self, domain: str, answer: Answer) -> Identity:
         """The identity, its MAIL FROM domain asked for if it never was; the domain stands without it too."""
+        _having("VerifiedForSendingStatus", answer)
         error = None
         if not mail_from_set(answer):
             try:
@@ -136,6 +137,14 @@ class Account:
             if means.kind == "failed" or refusal.code == "NotFound":
                 raise IdentityRefused(means.text) from None
             raise RelayTroubled(Trouble(_TROUBLES[means.kind], means.text, suggestion=means.suggestion)) from None
+
+
+def _having(member: str, answer: Answer) -> Answer:
+    """The answer, if it is SES' at all: botocore makes an empty one of anything. Raises `RelayTroubled`."""
+    if member not in answer:
+        text = "what answers at the endpoint does not speak like SES"
+        raise RelayTroubled(Trouble("configuration", text, suggestion="Check the endpoint."))
+    return answer
 
 
 def trouble(failure: NotSent, words: Words) -> Trouble:
