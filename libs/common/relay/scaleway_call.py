@@ -5,20 +5,20 @@ could send twice (it repeats only idempotent methods, client.py of 3.14).
 """
 
 import asyncio
+import io
 import logging
 import ssl
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import aiohttp
 import orjson
 from aiohttp.client import ClientTimeout
-from aiohttp.tracing import Trace
 
 from libs.common.relay.classify import clean
 from libs.common.relay.port import BeforeDot, Trouble
+from libs.common.relay.scaleway_gate import GATE, Gate, GatedConnector, Stopped
 from libs.common.relay.scaleway_settings import ScalewaySettings
 
 log = logging.getLogger(__name__)
@@ -61,56 +61,6 @@ class NoAnswer(Exception):
 
 class Abandoned(Exception):
     """`before_dot` said no; nothing was written."""
-
-
-class _Stopped(Exception):
-    """Leaves aiohttp unchanged from where a request would begin."""
-
-
-@dataclass(slots=True)
-class _Gate:
-    """Between a working connection and the first octet on it."""
-
-    before_dot: BeforeDot | None
-    patience: float
-    deadline: asyncio.Timeout
-    begun: bool = False
-    said_no: bool = False
-    raised: Exception | None = None
-
-    async def passed(self) -> None:
-        """Raises `_Stopped` when the request must not begin."""
-        if self.begun:
-            return  # a GET, repeated on a fresh connection
-        if self.before_dot is not None:
-            try:
-                self.said_no = not await self.before_dot()
-            except Exception as error:
-                # Kept aside, or aiohttp would take a TimeoutError of the caller's for its own.
-                self.raised = error
-                raise _Stopped from error
-            if self.said_no:
-                raise _Stopped
-        self.begun = True
-        self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
-
-
-_GATE: ContextVar[_Gate] = ContextVar("_GATE")
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Asks at the gate when a connection is there: the last moment at which nothing has been written."""
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: ClientTimeout
-    ) -> aiohttp.connector.Connection:
-        connection = await super().connect(req, traces, timeout)
-        try:
-            await _GATE.get().passed()
-        except BaseException:
-            connection.release()  # unused, so it may serve the next one
-            raise
-        return connection
 
 
 class Caller:
@@ -167,12 +117,12 @@ class Caller:
         settings = self.settings
         data = orjson.dumps(body) if body is not None else None
         deadline = asyncio.timeout(None)
-        gate = _Gate(before_dot, settings.read_timeout, deadline)
-        token = _GATE.set(gate)
+        gate = Gate(before_dot, settings.read_timeout, deadline)
+        token = GATE.set(gate)
         try:
             async with deadline:
                 return await self._answer(method, f"{settings.base_url}{path}", query, data)
-        except _Stopped:
+        except Stopped:
             if gate.raised is not None:
                 raise gate.raised from None
             raise Abandoned from None
@@ -182,11 +132,16 @@ class Caller:
                 raise NoAnswer(words) from None
             raise NotSent(_trouble(error, words)) from None
         finally:
-            _GATE.reset(token)
+            GATE.reset(token)
 
     async def _answer(self, method: Method, url: str, query: Mapping[str, str] | None, data: bytes | None) -> Answer:
         async with self._opened().request(
-            method, url, params=query, data=data, headers=self._headers(data), allow_redirects=False
+            method,
+            url,
+            params=query,
+            data=io.BytesIO(data) if data is not None else None,  # in blocks: a large one would hold up the loop
+            headers=self._headers(data),
+            allow_redirects=False,
         ) as response:
             body = bytearray()
             async for piece in response.content.iter_any():
@@ -209,7 +164,7 @@ class Caller:
             # Whoever waits for a slot waits at ours: only then does `connect` measure connecting and nothing else.
             timeout = ClientTimeout(total=None, connect=settings.connect_timeout, sock_connect=settings.connect_timeout)
             self._session = aiohttp.ClientSession(
-                connector=_Connector(limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE),
+                connector=GatedConnector(limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=timeout,
                 trust_env=False,
