@@ -40,42 +40,42 @@ async def failed(
     return trouble, took
 
 
+async def told(host: str, port: int, *, policy: OutboundPolicy, resolver: Resolver = resolve) -> tuple[Trouble, float]:
+    """The same, with the shorter of two times: whoever else is at work on this machine only adds to one."""
+    trouble, first = await failed(host, port, policy=policy, resolver=resolver)
+    _, second = await failed(host, port, policy=policy, resolver=resolver)
+    return trouble, min(first, second)
+
+
 async def metadata(_host: str, _port: int) -> tuple[str, ...]:
     return ("127.0.0.1", "169.254.169.254")
 
 
-def test_a_refusal_and_a_closed_port_cannot_be_told_apart(caplog: pytest.LogCaptureFixture) -> None:
-    """The floor's tolerance: what a busy machine may add, and less than a person could build a port scanner on."""
+WHY = ("our own servers", "TEMPS_SMTP_PORTS", "not a public", "never connected", "Connection refused", "no address")
 
+
+def test_a_refusal_and_a_closed_port_cannot_be_told_apart(caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         async with ScriptedRelay() as relay:
             port = relay.port
-            open_but_ours = await failed("localhost", port, policy=REFUSED)
-            other_port = await failed("localhost", port, policy=OutboundPolicy(ports=frozenset({port % 65535 + 1})))
-            private = await failed("localhost", port, policy=OutboundPolicy(allow_private=False))
-            leads_to_metadata = await failed("localhost", port, policy=OutboundPolicy(), resolver=metadata)
+            refused = [
+                await told("localhost", port, policy=REFUSED),
+                await told("localhost", port, policy=OutboundPolicy(ports=frozenset({port % 65535 + 1}))),
+                await told("localhost", port, policy=OutboundPolicy(allow_private=False)),
+                await told("localhost", port, policy=OutboundPolicy(), resolver=metadata),
+            ]
             assert relay.sessions == []
-        closed = await failed("localhost", port, policy=OutboundPolicy())
-        nowhere = await failed("localhost", port, policy=OutboundPolicy(), resolver=_nowhere)
-        everything = (open_but_ours, other_port, private, leads_to_metadata, closed, nowhere)
-        assert {trouble for trouble, _ in everything} == {closed[0]}
-        assert closed[0].kind == "connection"
-        assert closed[0].text == f"localhost:{port} cannot be connected to"
-        times = [took for _, took in everything]
+        closed, took = await told("localhost", port, policy=OutboundPolicy())
+        everything = [*refused, await told("localhost", port, policy=OutboundPolicy(), resolver=_nowhere)]
+        assert {trouble for trouble, _ in everything} == {closed}
+        assert (closed.kind, closed.text) == ("connection", f"localhost:{port} cannot be connected to")
+        times = [took, *(seconds for _, seconds in everything)]
         assert min(times) >= FLOOR
-        assert max(times) - min(times) < 0.15
+        assert max(times) - min(times) < 0.1
 
     with caplog.at_level(logging.WARNING):
         aio.run(run())
-    for really in (
-        "our own servers",
-        "TEMPS_SMTP_PORTS",
-        "not a public",
-        "never connected",
-        "Connection refused",
-        "no address",
-    ):
-        assert caplog.text.count(really) >= 1, really
+    assert [why for why in WHY if why not in caplog.text] == [], "the operator is told which it was"
 
 
 async def _nowhere(_host: str, _port: int) -> tuple[str, ...]:

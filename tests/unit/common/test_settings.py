@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.settings import Settings, SettingsError, load
+from libs.common.settings import RelaySettings, Settings, SettingsError, load, own_ports, own_servers
 
 GIVEN = {"TEMPS_NATS_URL": "nats://127.0.0.1:4222", "TEMPS_PRINCIPAL_KEY_FILE": "key"}
 
@@ -22,3 +22,18 @@ def test_every_missing_or_wrong_variable_is_named_at_once(capsys: pytest.Capture
         assert name in said
     assert raised.value.code == 2
     assert "eighty" not in said
+
+
+def test_our_own_servers_are_known_by_name_and_port_said_or_usual() -> None:
+    given = {
+        **GIVEN,
+        "TEMPS_NATS_URL": "nats://nats-1,nats://nats-2:4333",
+        "TEMPS_NATS_MONITOR_URL": "http://nats-1:8333",
+        "TEMPS_PUBLIC_URL": "https://mail.example.com",
+        "TEMPS_HTTP_PORT": "8001",
+        "TEMPS_KEYRING_FILE": "ring",
+        "TEMPS_OWN_PORTS": "5432, 8002",
+    }
+    settings = load(RelaySettings, given)
+    assert own_servers(settings) == {("nats-1", 4222), ("nats-2", 4333), ("nats-1", 8333)}
+    assert own_ports(settings) == {4222, 4333, 8333, 8001, 5432, 8002}

@@ -92,10 +92,11 @@ def test_where_ports_are_named_only_those_are_open() -> None:
 
 def test_every_address_of_this_machine_leads_to_our_own_servers() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing; the kernel says which address of ours it would use
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; the kernel says which address of ours it would use
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
         ours = ipaddress.ip_address(probe.getsockname()[0])
-    if ours.is_loopback:
-        pytest.skip("this machine has no address but loopback")
     policy = OutboundPolicy(own_ports=frozenset({4222}))
     assert not policy.permits(ours, 4222)
     assert not policy.permits(ipaddress.ip_address(f"::ffff:{ours}"), 4222)
