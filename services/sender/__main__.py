@@ -96,7 +96,7 @@ def make_worker(
     journal = LogJournal(bus, gate, recent, providers.living, view)
     relays = Relays(bus, RingFile(settings.keyring_file), surroundings(settings))
     presence, hands = Presence(bus, timing or Timing(remember=ack_wait)), Hands(bus, gate, ack_wait=ack_wait)
-    hands.alone, recent.company_at = presence.is_alone, presence.company_until
+    hands.alone, recent.company_at = presence.alone, presence.company_until
     colleagues = AskingColleagues(bus, hands, presence, journal.find)
     deliver = DeliverDeps(
         journal=journal,

@@ -34,6 +34,7 @@ from libs.common.streams import secret_subject
 from services.sender.__main__ import make_worker
 from services.sender.adapters.directory import ViewedDirectory
 from services.sender.adapters.log_space import LogSpace
+from services.sender.adapters.presence import Timing
 from services.sender.api.send_body import read_send_body
 from services.sender.consumer.worker import Worker
 from services.sender.handlers.accept_email import AcceptDeps, Accepted, accept_email
@@ -169,10 +170,15 @@ class Sending:
                 await asyncio.sleep(0.03)
 
     async def start_worker(
-        self, *, ack_wait: float = 3.0, retry_at: RetryAt | None = None, **settings: Any
+        self,
+        *,
+        ack_wait: float = 3.0,
+        retry_at: RetryAt | None = None,
+        timing: Timing | None = None,
+        **settings: Any,
     ) -> "RunningWorker":
         """A worker of this log, in this process, with a connection of its own; it retries soon."""
-        running = RunningWorker(self, settings, ack_wait, retry_at or soon)
+        running = RunningWorker(self, settings, ack_wait, retry_at or soon, timing)
         await running.start()
         self.workers.append(running)
         return running
@@ -181,8 +187,15 @@ class Sending:
 class RunningWorker:
     """A delivering side that a test can stop well or lose."""
 
-    def __init__(self, sending: Sending, settings: dict[str, Any], ack_wait: float, retry_at: RetryAt) -> None:
-        self._ack_wait, self._retry_at = ack_wait, retry_at
+    def __init__(
+        self,
+        sending: Sending,
+        settings: dict[str, Any],
+        ack_wait: float,
+        retry_at: RetryAt,
+        timing: Timing | None,
+    ) -> None:
+        self._options: dict[str, Any] = {"ack_wait": ack_wait, "retry_at": retry_at, "timing": timing}
         self._sending = sending
         key_file = sending.directory / "keyring"
         key_file.write_bytes(
@@ -211,7 +224,7 @@ class RunningWorker:
     async def start(self) -> None:
         self.bus = Bus(self._settings.nats_url, name="test-worker")
         space = LogSpace(self.bus)
-        self.worker = make_worker(self._settings, self.bus, space, retry_at=self._retry_at, ack_wait=self._ack_wait)
+        self.worker = make_worker(self._settings, self.bus, space, **self._options)
         await self.bus.start()
         self._task = asyncio.create_task(self._run(space))
         ready = asyncio.create_task(self.worker.ready.wait())

@@ -1,6 +1,5 @@
 """A message as read from a stream, with what JetStream says about its delivery."""
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,7 +10,8 @@ _NO_HEADERS: Mapping[str, str] = {}
 class Message(NamedTuple):
     """`time` is when the stream stored it (Unix seconds); `reply` is where acknowledgements go.
 
-    `received` is `time.monotonic()` when it arrived here: a lease runs from then, also while it waits in a buffer.
+    `received` is the earliest `time.monotonic()` at which the server may have sent it, which is when it was asked for:
+    a lease runs from then, also while it waits in a buffer.
     """
 
     subject: str
@@ -30,7 +30,7 @@ class Message(NamedTuple):
 _V1_TOKENS = 9
 
 
-def delivered(raw: Any) -> Message:
+def delivered(raw: Any, received: float) -> Message:
     """From a consumer's delivery: `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>`.
 
     Servers from 2.14 on may put two tokens (domain and account hash) before the stream's name.
@@ -48,7 +48,7 @@ def delivered(raw: Any) -> Message:
         int(tokens[base + 6]),
         int(tokens[base + 5]) / 1e9,
         raw.reply,
-        time.monotonic(),
+        received,
     )
 
 

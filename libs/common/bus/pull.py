@@ -34,6 +34,8 @@ class Puller:
         self._inbox = ""
         self._connection = -1
         self._outstanding = 0
+        self._asked: deque[list[float]] = deque()
+        """When was asked for how many that have not come, oldest first."""
         self._expires = 0.0
         self._gone: str | None = None
 
@@ -93,7 +95,7 @@ class Puller:
             # After a reconnect nothing that was asked for comes any more, and what lies here has lost its lease.
             await self.close()
             self._buffer.clear()
-            self._outstanding = 0
+            self._forget()
             self._gone = None
             self._inbox = self._bus.new_inbox()
             self._connection = self._bus.connections
@@ -105,7 +107,7 @@ class Puller:
     async def _ask(self, n: int, wait: float) -> None:
         now = time.monotonic()
         if self._outstanding > 0 and now > self._expires + _GRACE:
-            self._outstanding = 0
+            self._forget()
         missing = n - self._outstanding
         if missing <= 0:
             return
@@ -116,6 +118,7 @@ class Puller:
             body["no_wait"] = True
         self._expires = max(self._expires, now + max(wait, 0.0))
         self._outstanding += missing
+        self._asked.append([now, missing])
         # The reply's last token is the batch: a status tells how many of it will not come.
         await self._bus.send(self._subject, orjson.dumps(body), reply=f"{self._inbox}.{missing}")
 
@@ -123,16 +126,33 @@ class Puller:
         if raw.headers is not None and not raw.reply and "Status" in raw.headers:
             self._on_status(raw)
         else:
-            self._buffer.append(delivered(raw))
-            self._outstanding -= 1
+            # The server answers requests in their order. A message may have been on its way here ever since it was
+            # asked for, while one of us stood still: so its lease is no younger than that.
+            received = self._asked[0][0] if self._asked else time.monotonic()
+            self._buffer.append(delivered(raw, received))
+            self._settle(1)
         self._arrived.set()
+
+    def _settle(self, count: int) -> None:
+        """So many of those that were asked for have come, or never will."""
+        self._outstanding -= count
+        while count > 0 and self._asked:
+            oldest = self._asked[0]
+            taken = min(count, oldest[1])
+            oldest[1], count = oldest[1] - taken, count - int(taken)
+            if not oldest[1]:
+                self._asked.popleft()
+
+    def _forget(self) -> None:
+        self._outstanding = 0
+        self._asked.clear()
 
     def _on_status(self, raw: Any) -> None:
         status, description = raw.headers["Status"], raw.headers.get("Description", "")
         asked = int(raw.subject.rpartition(".")[2])
         missing = int(raw.headers.get("Nats-Pending-Messages", asked))
         if status in ("404", "408") or (status == "409" and "Exceeded" in description):
-            self._outstanding -= missing
+            self._settle(missing)
         elif status != "100":
-            self._outstanding = 0
+            self._forget()
             self._gone = f"{status} {description}"

@@ -55,6 +55,7 @@ class Presence:
     _company_at: float = 0.0
     _looked: tuple[int, float] = (-1, 0.0)
     """The connection over which was looked last, and since when it is known (monotonic)."""
+    _looked_at: float = float("-inf")
     _kick: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -64,7 +65,7 @@ class Presence:
             self._kick.clear()
             try:
                 await self._announce(_WORKING, self.timing.ttl)
-                self._take_in(await self._present())
+                await self._look()
             except BusError as error:
                 log.log(
                     logging.INFO if isinstance(error, NotConnectedError) else logging.WARNING,
@@ -87,11 +88,15 @@ class Presence:
 
     @property
     def current(self) -> bool:
-        """Whether was looked over the connection that there is now."""
-        return self._looked[0] == self.bus.connections
+        """Whether was looked lately, and over the connection that there is now.
+
+        Who joins gives us that long to notice: what is older may have been true before this process stood still.
+        """
+        lately = time.monotonic() - self._looked_at < self.timing.join
+        return lately and self._looked[0] == self.bus.connections
 
     async def known(self) -> None:
-        """Wait until it is known over this connection who is there."""
+        """Wait until it is known who is there."""
         while not self.current:  # noqa: ASYNC110 - lost connections tell nobody
             await asyncio.sleep(_POLL)
 
@@ -99,13 +104,22 @@ class Presence:
         """The others that may have something in hand: those who are there, or were until shortly."""
         return sorted(self._seen)
 
-    def is_alone(self) -> bool:
-        """Whether it is known that no other worker can have anything in hand."""
-        return self.current and not self._seen
+    async def alone(self) -> bool:
+        """Look now: whether no other worker can have anything in hand. Who cannot see is not alone."""
+        try:
+            await self._look()
+        except BusError:
+            return False
+        return not self._seen
 
     def company_until(self) -> float:
         """The last time (Unix seconds) at which another worker was there, or may have been."""
-        return self._company_at if self.is_alone() else time.time()
+        return self._company_at if self.current and not self._seen else time.time()
+
+    async def _look(self) -> None:
+        began = time.monotonic()
+        self._take_in(await self._present())
+        self._looked_at = began
 
     async def _announce(self, word: bytes, ttl: int, *, timeout: float = 2.0) -> None:
         asked = time.monotonic()

@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 WINDOW = 4
 """Messages in hand for each connection: the next ones are built while the relay takes its time."""
-_WAIT = 5.0
 _POLL = 0.1
 _PAUSE = 0.5
 _LOOK = 1.0
@@ -141,7 +140,7 @@ class Feeder:
                     async with asyncio.timeout(_LOOK):
                         await self._freed.wait()
             else:
-                self._start(await puller.fetch(free, wait=_WAIT))
+                self._start(await puller.fetch(free, wait=shared.hands.ack_wait / 6))
 
     def _start(self, messages: list[Message]) -> None:
         hands = self._shared.hands

@@ -7,7 +7,7 @@ moment before the last request that was answered. A fast delivery never extends 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -71,13 +71,13 @@ class Held:
     async def extend(self) -> bool:
         """Ask for another thirty seconds.
 
-        The server answers also for a lease that has run out, and that somebody else has by now: such a one is only
-        renewed by a worker that is alone.
+        The server answers also for one that has run out and that somebody else has by now: it is ours again only if
+        nobody else is there, which is looked at afterwards, because who had taken it by then had shown himself before.
         """
-        before = time.monotonic()
-        if self.lapsed and not self.hands.alone():
-            return False
+        before, lapsed = time.monotonic(), self.lapsed
         answered = await self.hands.bus.in_progress(self.message)
+        if answered and lapsed and not await self.hands.alone():
+            return False
         if answered:
             self.leased_at = before
         return answered
@@ -100,8 +100,8 @@ class Hands:
         self.held: dict[Key, Held] = {}
         self.ticked_at = time.monotonic()
         self.distrust_before = 0.0
-        self.alone: Callable[[], bool] = lambda: True
-        """Whether no other worker can be at work."""
+        self.alone: Callable[[], Awaitable[bool]] = _nobody_else
+        """Whether no other worker can be at work, looked at now."""
         self._untouched: dict[Key, None] = {}
         self._discarding: set[asyncio.Task[None]] = set()
 
@@ -111,7 +111,7 @@ class Hands:
         if first is not None:
             if message.sequence == first.message.sequence:
                 # The same message once more: its newest delivery is the one to extend and to acknowledge.
-                first.message, first.leased_at = message, message.received
+                first.message, first.leased_at = message, max(first.leased_at, message.received)
             else:
                 first.copies = [each for each in first.copies if each.sequence != message.sequence]
                 first.copies.append(message)
@@ -164,3 +164,7 @@ class Hands:
                 await asyncio.gather(*(held.extend() for held in old))
                 copies = [copy for held in old for copy in held.copies]
                 await asyncio.gather(*(self.bus.in_progress(copy) for copy in copies))
+
+
+async def _nobody_else() -> bool:
+    return True
