@@ -43,7 +43,8 @@ class Gate:
         self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
 
 
-GATE: ContextVar[_Gate] = ContextVar("GATE")
+GATE: ContextVar[Gate] = ContextVar("GATE")
+"""The gate of the exchange that this task is making; aiohttp has no way to hand it to a connector."""
 
 
 class GatedConnector(aiohttp.TCPConnector):
