@@ -148,11 +148,14 @@ def test_a_refused_address_and_a_closed_port_get_the_same_answer_after_the_same_
             async with providers(clean_nats.url, tmp_path) as api:
                 for number, (host, port) in enumerate(places, start=1):
                     await api.made(name=f"Relay {number}", credentials={"host": host, "port": port})
-                    begun = asyncio.get_running_loop().time()
-                    answer = await check(api, number)
-                    times.append(asyncio.get_running_loop().time() - begun)
-                    assert not answer.json["success"]
-                    answers.add(answer.json["error"].replace(f"{host}:{port}", "there"))
+                    took = []
+                    for _ in range(2):  # the shorter counts: a busy machine only adds to one
+                        begun = asyncio.get_running_loop().time()
+                        answer = await check(api, number)
+                        took.append(asyncio.get_running_loop().time() - begun)
+                        assert not answer.json["success"]
+                        answers.add(answer.json["error"].replace(f"{host}:{port}", "there"))
+                    times.append(min(took))
         assert len(answers) == 1, answers
         assert next(iter(answers)).startswith("there cannot be connected to")
         assert min(times) >= FLOOR
