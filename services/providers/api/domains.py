@@ -79,7 +79,11 @@ def domain_routes() -> APIRouter:
         registry: TheRegistry,
         principal: Annotated[Principal, requires("email_domains:write")],
     ) -> DomainWithDns:
-        """Check the domain now, at the provider and in DNS. Errors as when it is registered: then nothing changes."""
+        """Check the domain now, at the provider and in DNS.
+
+        422 `credentials_rejected` and 502 `provider_unreachable` when the provider could not be asked: then nothing
+        changes.
+        """
         changed = await verify(registry, id, calling(request, principal))
         tell(response, changed.positions)
         return domain_with_dns(changed.state)

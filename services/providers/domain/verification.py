@@ -59,6 +59,15 @@ def questions(records: Iterable[DnsRecord]) -> tuple[Question, ...]:
     return tuple(dict.fromkeys(question(record) for record in records))[:_MAX_QUESTIONS]
 
 
+def disowned(before: DomainState, words: str) -> Identity:
+    """What a provider that says no to a domain, or does not know it any more, has said: it has failed, by its word.
+
+    DNS alone is asked about the records that were known.
+    """
+    records = tuple(record.model_copy(update={"status": "unknown"}) for record in before.dns_records)
+    return Identity("failed", records, f"The provider refuses the domain: {words}")
+
+
 def registered(identity: Identity) -> Checked:
     """A domain that was just registered: nobody has looked at DNS, the provider's word alone is known."""
     judged = [_judged(record, Finding("pending"), record.status) for record in identity.records]

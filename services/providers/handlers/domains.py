@@ -11,8 +11,9 @@ from libs.common.events.domain import (
     DomainVerificationFailed,
     DomainVerified,
 )
+from libs.common.relay.port import IdentityRefused
 from services.providers.domain import domains
-from services.providers.domain.verification import fold, questions, registered
+from services.providers.domain.verification import disowned, fold, questions, registered
 from services.providers.handlers.appending import (
     Changed,
     NothingToDoError,
@@ -21,7 +22,7 @@ from services.providers.handlers.appending import (
     find_domain,
     find_provider,
 )
-from services.providers.handlers.asking import IDENTITY_SECONDS, asked
+from services.providers.handlers.asking import IDENTITY_SECONDS, asked, struck_out
 from services.providers.handlers.credentials import stored_secret
 from services.providers.ports import Caller, Registry
 
@@ -67,14 +68,18 @@ async def create_domain(registry: Registry, provider_id: int, name: str, caller:
 async def verify_domain(registry: Registry, id: int, caller: Caller) -> Changed[DomainState]:
     """Ask the provider, then DNS for the records it wants, and record what both said (`domain/verification.py`).
 
-    Raises `NotFoundError`, `TempsError` (`credentials_rejected`, `identity_refused`, `provider_unreachable`: then
-    nothing is recorded), and the errors of appending.
+    A provider that does not know the domain any more has answered: the domain has failed. Raises `NotFoundError`,
+    `TempsError` (`credentials_rejected`, `provider_unreachable`: then nothing is recorded), and the errors of
+    appending.
     """
     state = await find_domain(registry, id)
     provider = await find_provider(registry, state.provider_id)
     secret = await stored_secret(registry, provider)
     async with asked(registry, provider, secret, seconds=IDENTITY_SECONDS) as relay:
-        identity = await relay.verify_identity(state.domain)
+        try:
+            identity = await relay.verify_identity(state.domain)
+        except IdentityRefused as refused:
+            identity = disowned(state, struck_out(refused.text, secret))
     seen = await registry.look_up(questions(identity.records))
 
     def decide() -> DomainVerified | DomainVerificationFailed:

@@ -230,11 +230,27 @@ def test_a_check_that_could_not_be_made_records_nothing(clean_nats: NatsAddress,
         await register(api)
         account.trouble = Trouble("connection", "no route")
         assert (await api("POST", "/api/email-domains/1/verify")).status == 502
-        account.trouble = None
-        account.identities.clear()
-        gone = await api("POST", "/api/email-domains/1/verify")
-        assert (gone.status, gone.json["error_code"]) == (422, "IDENTITY_REFUSED")
+        account.trouble = Trouble("configuration", "no such key")
+        assert (await api("POST", "/api/email-domains/1/verify")).status == 422
         assert await api.names("mail.domain.1") == ["domain.created"]
+
+    with_account(clean_nats, tmp_path, scenario)
+
+
+def test_a_domain_that_its_provider_does_not_know_any_more_has_failed(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async def scenario(api: Api, account: Account, server: NameServer) -> None:
+        await register(api)
+        publish(server)
+        says(account, "verified", "verified")
+        assert (await verify(api))["domain"]["status"] == "verified"
+        account.identities.clear()
+        server.forget("send.a.example", "MX")
+        gone = await verify(api)
+        assert gone["domain"]["status"] == "failed"
+        assert gone["domain"]["verification_error"] == (
+            "The provider refuses the domain: there is no identity a.example"
+        )
+        assert statuses(gone) == ["verified", "verified", "verified", "pending", "verified"], "by DNS alone"
 
     with_account(clean_nats, tmp_path, scenario)
 

@@ -264,6 +264,7 @@ def test_what_leaves_the_credentials_alone_is_not_checked(clean_nats: NatsAddres
         account.calls.clear()
         untouched: tuple[dict[str, Any], ...] = (
             {"name": "Other"},
+            {"name": "Another", "region": created["region"], "ses_credentials": created["credentials"]},
             {"max_connections": 3, "rate_limit_per_second": 2.5, "is_active": False},
             {"region": created["region"]},
             {"ses_credentials": created["credentials"]},
