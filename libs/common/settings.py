@@ -28,7 +28,7 @@ class Settings(BaseModel):
     http_host: str = "127.0.0.1"
     http_port: int = 0
     internal_port: int = 0
-    nats_url: str
+    nats_url: Annotated[str, Field(repr=False)]  # it may hold a password
     nats_monitor_url: str | None = None
     nats_replicas: int = 1
     principal_key_file: Path

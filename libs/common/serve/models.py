@@ -1,6 +1,7 @@
 """Shapes that every service's HTTP edge shares."""
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
@@ -27,10 +28,15 @@ Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written)]
 class RequestModel(BaseModel):
     """A request body: unknown members are refused, types are not bent (`"yes"` is no boolean).
 
-    Members whose JSON form is a string (datetime, UUID) need `Field(strict=False)`.
+    Members whose JSON form is a string (datetime, UUID) need `Field(strict=False)`. What callers sent may be a password
+    or somebody's mail, so its `repr` names the members that were given and shows none of their values.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        for name in sorted(self.model_fields_set):
+            yield name, ...
 
 
 class ResponseModel(BaseModel):

@@ -45,7 +45,7 @@ class Service:
 
     name: str
     routers: Sequence[APIRouter]
-    principal_key: bytes
+    principal_key: bytes = field(repr=False)
     views: Mapping[str, View] = field(default_factory=dict)
     waiting_for: Callable[[], list[str]] = _nothing
     degraded: Callable[[], list[str]] = _nothing

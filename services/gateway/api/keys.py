@@ -49,7 +49,7 @@ class ApiKey(ResponseModel):
 class CreatedApiKey(ApiKey):
     """The only answer that holds the key."""
 
-    key: str = Field(examples=["tk_…"])
+    key: str = Field(examples=["tk_…"], repr=False)
 
 
 Id = Annotated[int, Path(ge=1, le=_HIGHEST_ID)]
