@@ -44,7 +44,8 @@ def a_day() -> History:
         **attempted({"ann@example.org": "accepted"}),
     )  # fmt: skip
     history.add("email.accepted.v1", BOUNCED, at[1], **submitted(["bounced@example.org"], provider_id=2, domain_id=2))
-    history.add("email.bounced.v1", BOUNCED, at[1] + soon, **attempted({"bounced@example.org": "bounced"}))
+    refused = attempted({"bounced@example.org": "bounced"}, provider_id=2)
+    history.add("email.bounced.v1", BOUNCED, at[1] + soon, **refused)
     history.add(
         "email.accepted.v1", INBOX, at[2], **submitted(["Bob@Example.org"], links=LINKS, pixel=True, tags=[CAMPAIGN])
     )
