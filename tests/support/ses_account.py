@@ -107,7 +107,7 @@ class Account:
             raise Refusal(400, "SendingPausedException", "Email sending is disabled for the account.")
         if not 0 < len((*to, *cc, *bcc)) <= MOST_RECIPIENTS:
             raise Refusal(400, "BadRequestException", "Recipient count is out of range")
-        known = self.identities.get(sender.rpartition("@")[2])
+        known = self.identities.get(parseaddr(sender)[1].rpartition("@")[2])
         if known is None or known.status not in {"SUCCESS", "TEMPORARY_FAILURE"}:
             words = f"Email address is not verified. The following identities failed the check: {sender}"
             raise Refusal(400, "MessageRejected", words)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import dataclass
+from email.utils import parseaddr
 from typing import Any
 
 from libs.common.relay.outbound import OutboundPolicy
@@ -27,6 +28,8 @@ __all__ = ["SesRelay", "SesSettings", "endpoint_trouble", "open_ses_relay"]
 
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_-]")  # API reference, MessageTag
 _TAG_LIMIT = 256
+_FROM = re.compile(rb"^From:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
+_FROM_LIMIT = 320  # API reference, SendEmail, FromEmailAddress: the name included
 _UNSUPPORTED_ADDRESS = "unsupported_address: SES does not take addresses outside ASCII"
 
 
@@ -121,6 +124,18 @@ def _unsupported(submission: Submission) -> dict[str, RecipientReply]:
     }
 
 
+def _from(submission: Submission) -> str:
+    """The header's own From, because SES puts FromEmailAddress in its place: the bare address would lose the name.
+
+    Seen by laravel/framework (pull request 37881, 2021) and django-anymail. Where the two differ the envelope's counts.
+    """
+    head = submission.message.partition(b"\r\n\r\n")[0]
+    found = _FROM.search(head)
+    header = found.group(1).replace(b"\r\n", b"").decode("ascii").strip() if found and submission.sender else ""
+    fits = parseaddr(header)[1] == submission.sender and len(header) <= _FROM_LIMIT
+    return header if fits else submission.sender
+
+
 def _request(submission: Submission, recipients: tuple[str, ...]) -> dict[str, Any]:
     """SendEmail's arguments. Who gets it is the Destination's business; the message's own header stays as it is."""
     letter = submission.letter
@@ -133,8 +148,9 @@ def _request(submission: Submission, recipients: tuple[str, ...]) -> dict[str, A
         for address in recipients:
             destination.setdefault(kinds.get(address, "BccAddresses"), []).append(address)
     request: dict[str, Any] = {"Destination": destination, "Content": {"Raw": {"Data": submission.message}}}
-    if submission.sender:
-        request["FromEmailAddress"] = submission.sender
+    sender = _from(submission)
+    if sender:
+        request["FromEmailAddress"] = sender
     tag = _NOT_IN_TAGS.sub("-", letter.email_id or "")[:_TAG_LIMIT] if letter else ""
     if tag:
         request["EmailTags"] = [{"Name": "email_id", "Value": tag}]

@@ -39,7 +39,7 @@ class SesClient:
     async def call(self, operation: str, *, before_dot: BeforeDot | None = None, **arguments: Any) -> Mapping[str, Any]:
         """SES' answer. Raises `Refused`, `NotSent`, `NoAnswer`, `Abandoned`, and what `before_dot` raises."""
         state = Exchange(before_dot)
-        exchange.set(state)
+        mine = exchange.set(state)
         try:
             answer: Mapping[str, Any] = await getattr(self._client, operation)(**arguments)
         except Stopped:
@@ -66,6 +66,8 @@ class SesClient:
             if isinstance(error, BotoCoreError):
                 raise NotSent(str(error), kind="configuration") from None
             raise
+        finally:
+            exchange.reset(mine)
         return answer
 
     async def close(self) -> None:
@@ -95,7 +97,7 @@ async def open_client(settings: SesSettings, policy: OutboundPolicy) -> SesClien
                 config=config,
             )
         )
-    except (BotoCoreError, ValueError) as error:
+    except (BotoCoreError, OSError, ValueError) as error:
         raise NotSent(str(error), kind="configuration") from None
     return SesClient(client, opened)
 

@@ -28,12 +28,33 @@ async def asked_for(message: Submission) -> tuple[SendResult, dict[str, Any]]:
         return result, dict(ses.requests[0].body)
 
 
-async def test_ses_gets_our_octets_and_the_envelopes_sender() -> None:
+async def test_ses_gets_our_octets() -> None:
     result, body = await asked_for(submission(BOB))
     assert base64.b64decode(body["Content"]["Raw"]["Data"]) == MESSAGE
-    assert body["FromEmailAddress"] == SENDER
     assert "ConfigurationSetName" not in body
     assert outcomes(result) == {BOB: "accepted"}
+
+
+@pytest.mark.parametrize(
+    ("header", "asked"),
+    [
+        (f"From: {SENDER}", SENDER),
+        (f"From: Shop <{SENDER}>", f"Shop <{SENDER}>"),
+        (
+            f"from:  =?utf-8?q?J=C3=B6rg?=\r\n =?utf-8?q?_M?= <{SENDER}>",
+            f"=?utf-8?q?J=C3=B6rg?= =?utf-8?q?_M?= <{SENDER}>",
+        ),
+        (f'From: "Shop, The" <{SENDER}>', f'"Shop, The" <{SENDER}>'),
+        (f"From: {'x' * 400} <{SENDER}>", SENDER),
+        ("From: Other <other@shop.example>", SENDER),
+        (f"X-From: a@a.example\r\nFrom: Shop <{SENDER}>", f"Shop <{SENDER}>"),
+        (f"Subject: x\r\n\r\nFrom: Shop <{SENDER}>", SENDER),
+    ],
+)
+async def test_the_senders_name_is_not_lost_to_the_address(header: str, asked: str) -> None:
+    """SES puts FromEmailAddress in place of the header."""
+    _, body = await asked_for(submission(BOB, message=f"{header}\r\nTo: {BOB}\r\n\r\nhello\r\n".encode()))
+    assert body["FromEmailAddress"] == asked
 
 
 async def test_its_id_is_the_providers_and_no_smtp_code_is_made_up() -> None:
