@@ -1,10 +1,10 @@
 """Key rotation's other half: every stored secret is encrypted anew under the active key, while everything runs.
 
 On one machine `make rotate-keys` does the rest. Elsewhere the operator does, because a ring is mounted into each pod
-and arrives there when it arrives. Two phases: (1) add the new key to every copy of the ring, not active, and wait until
-it is everywhere; (2) make it active. When `temps_secrets_under_old_keys` has been 0 on every process that shows it for
-a minute, the old keys may be taken out of the ring. A process that meets a key that it does not have yet treats that
-as trouble that passes: mail waits, no provider is stopped.
+and arrives there when it arrives. Two phases: (1) add the new key to every copy of the ring, behind the others and not
+active, and wait until it is everywhere; (2) make it active. When that is everywhere too, and
+`temps_secrets_under_old_keys` has been 0 for a minute on every process that shows it, the old keys may be taken out. A
+process that meets a key that it does not have yet treats that as trouble that passes: mail waits, nothing is stopped.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from prometheus_client import Gauge
 from libs.common.append import Expected, publish_durably
 from libs.common.bus import Bus, BusError, Message, RefusedError, WrongSequenceError
 from libs.common.errors import TempsError
-from libs.common.secrets import RingFile, SecretsError, key_id_of
+from libs.common.secrets import KeyRing, RingFile, SecretsError, key_id_of
 from libs.common.streams import SECRETS
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ _UNREADABLE = "?"
 async def keep_resealed(bus: Bus, ring: RingFile, kind: str, *, look: float = _LOOK, again: float = _AGAIN) -> None:
     """For ever: soon after the active key has changed, and now and then, because a slow writer may come after that."""
     loop, done_for, due = asyncio.get_running_loop(), "", 0.0
+    told: list[str] = []
     while True:
         await bus.wait_connected()
         active = ring.ring.active
@@ -46,28 +47,29 @@ async def keep_resealed(bus: Bus, ring: RingFile, kind: str, *, look: float = _L
             except (BusError, TempsError) as error:
                 log.warning("secrets are not encrypted anew now: %s", error)
             else:
-                UNDER_OLD_KEYS.labels(kind).set(left)
-                done_for = "" if left else active
+                UNDER_OLD_KEYS.labels(kind).set(len(left))
+                for line in left:
+                    if line not in told:
+                        log.warning("not encrypted anew: %s", line)
+                told, done_for = left, active
             due = loop.time() + again
         await asyncio.sleep(look)
 
 
-async def reseal(bus: Bus, ring: RingFile, kind: str) -> int:
-    """Encrypt anew what is under another key than the active one; how many could not be.
+async def reseal(bus: Bus, ring: RingFile, kind: str) -> list[str]:
+    """Encrypt anew what is under an older key than the active one; which could not be, and why.
 
     Same subject, same version, no fact: nothing about the owner has changed. Whoever deletes or replaces a secret
     meanwhile wins, because the message has to be the one that was read. Raises what `publish_durably` does, `BusError`.
     """
-    done, left = 0, 0
+    done, left = 0, list[str]()
     async for stored in bus.direct_batch(SECRETS, f"secret.{kind}.>"):
-        active = ring.ring.active
-        if _key_of(stored) == active:
+        if _key_of(stored) in _not_old(ring.ring):
             continue
         try:
             plain = ring.decrypt(stored.data, bound_to=owner_of(stored))
         except SecretsError as error:
-            log.warning("%s is not encrypted anew: %s", stored.subject, error)
-            left += 1
+            left.append(f"{stored.subject}: {error}")
             continue
         sealed = ring.encrypt(plain, bound_to=owner_of(stored))
         headers = {_WRITTEN_AT: repr(written_at(stored))}
@@ -123,6 +125,15 @@ def written_at(stored: Message) -> float:
 def owner_of(stored: Message) -> str:
     """What the secret is bound to: `provider/3` for `secret.provider.3.<version>`."""
     return _owner(stored.subject)
+
+
+def _not_old(ring: KeyRing) -> list[str]:
+    """The active key and those that stand behind it in the ring's file: they are to become active.
+
+    While two copies of a ring differ, one process would otherwise undo what the other does, again and again.
+    """
+    names = list(ring.keys)
+    return names[names.index(ring.active) :]
 
 
 def _owner(subject: str) -> str:

@@ -75,7 +75,7 @@ def test_everything_of_the_kind_is_encrypted_anew_and_nothing_else(clean_nats: N
             await put_sealed(bus, ring, "secret.user.1.v", b"hash", msg_id="u")
             before = {subject: await stored(bus, subject) for subject in (subjects[0], subjects[-1])}
             write_key_ring(tmp_path / "ring.json", BOTH)
-            assert await reseal(bus, ring, "provider") == 0
+            assert await reseal(bus, ring, "provider") == []
             assert await keys_in_use(bus, "provider") == {"k2": 300}
             assert await keys_in_use(bus, "user") == {"k1": 1}
             assert (await bus.stream_state(SECRETS)).messages == 301
@@ -84,7 +84,7 @@ def test_everything_of_the_kind_is_encrypted_anew_and_nothing_else(clean_nats: N
                 assert NEW.decrypt(after.data, bound_to=owner_of(after)) == subject.encode()
                 assert written_at(after) == message.time < after.time, "as old as it was"
             last = (await bus.stream_state(SECRETS)).last_sequence
-            assert await reseal(bus, ring, "provider") == 0
+            assert await reseal(bus, ring, "provider") == []
             assert (await bus.stream_state(SECRETS)).last_sequence == last, "twice is nothing"
 
     run(main())
@@ -107,12 +107,12 @@ def test_a_secret_that_is_replaced_or_deleted_meanwhile_stays_so(clean_nats: Nat
 
             await publish_durably(other, SUBJECT, OLD.encrypt(b"old", bound_to="provider/1"), msg_id="a")
             bus.meanwhile = replaced
-            assert await reseal(bus, ring, "provider") == 0
+            assert await reseal(bus, ring, "provider") == []
             assert ring.decrypt((await stored(other)).data, bound_to="provider/1") == b"newer"
 
             await publish_durably(other, SUBJECT, OLD.encrypt(b"old", bound_to="provider/1"), msg_id="b")
             bus.meanwhile = deleted
-            assert await reseal(bus, ring, "provider") == 0
+            assert await reseal(bus, ring, "provider") == []
             assert await other.direct_last(SECRETS, SUBJECT) is None
             await bus.close()
 
@@ -135,6 +135,23 @@ def test_what_was_encrypted_anew_since_it_was_read_is_not_deleted(clean_nats: Na
     run(main())
 
 
+def test_two_processes_whose_rings_differ_for_a_while_do_not_undo_each_others_work(
+    clean_nats: NatsAddress, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with bus_of(clean_nats) as bus:
+            (tmp_path / "late").mkdir()
+            ring, late = ring_file(tmp_path, BOTH), ring_file(tmp_path / "late", KeyRing("k1", BOTH.keys))
+            await put_sealed(bus, late, SUBJECT, b"x", msg_id="a")
+            assert await reseal(bus, ring, "provider") == []
+            sequence = (await stored(bus)).sequence
+            assert await reseal(bus, late, "provider") == []
+            assert (await stored(bus)).sequence == sequence
+            assert key_id_of((await stored(bus)).data) == "k2"
+
+    run(main())
+
+
 def test_what_cannot_be_read_is_counted_and_left_as_it_is(clean_nats: NatsAddress, tmp_path: Path) -> None:
     async def main() -> None:
         async with bus_of(clean_nats) as bus:
@@ -143,7 +160,8 @@ def test_what_cannot_be_read_is_counted_and_left_as_it_is(clean_nats: NatsAddres
             for subject, data in unreadable.items():
                 await publish_durably(bus, subject, data, msg_id=subject)
             await put_sealed(bus, ring, "secret.provider.3.v", b"x", msg_id="3")
-            assert await reseal(bus, ring, "provider") == 2
+            left = await reseal(bus, ring, "provider")
+            assert [line.partition(":")[0] for line in left] == list(unreadable)
             assert await keys_in_use(bus, "provider") == {"k1": 1, "?": 1, "k2": 1}
             for subject, data in unreadable.items():
                 assert (await stored(bus, subject)).data == data
