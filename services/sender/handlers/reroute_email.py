@@ -41,7 +41,7 @@ from services.sender.handlers.delivery import (
 
 PARKED = timedelta(seconds=30)
 """How long an attempt that has to stay with a closed provider makes room for others."""
-_PUBLISHED_WITHIN = 5.0
+PUBLISHED_WITHIN = 5.0
 """Seconds from the fact until the attempt that it moved is in the queue; later, it may be there a second time."""
 _REASON = {"circuit": "connection", "stopped": "configuration", "inactive": "configuration", "quota": "quota"}
 
@@ -117,7 +117,7 @@ class Ways:
 
 def moved_again(attempt: Attempt, handed: Handed) -> bool:
     """Whether a moved attempt may be in the queue a second time: a repeat of its publication came that late."""
-    return bool(attempt.tried) and handed.stored_at > handed.due_at + _PUBLISHED_WITHIN
+    return bool(attempt.tried) and handed.stored_at > handed.due_at + PUBLISHED_WITHIN
 
 
 async def after_trouble(ways: Ways, provider: ProviderState, trouble: Trouble) -> Finished | None:
