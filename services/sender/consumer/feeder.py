@@ -124,13 +124,14 @@ class Feeder:
     async def _feed(self) -> None:
         puller, shared = self._puller, self._shared
         while puller is not None and self._bound == (shared.bus.connections, self.window_of_all):
+            # More may have come than there is room for now, if the window has shrunk since it was asked for; and what
+            # was asked for may still arrive: in hand its lease is kept, in the buffer it would lapse.
+            self._start(puller.take(_ALL))
             window = self.window
             free = window - self._in_hand
             # Mail of a provider that sends nothing is fetched as long as somebody else may send it.
             flows = self._outlet.ready or elsewhere(shared.deliver, self._provider_id)
             if not (window and flows and shared.gate.is_open):
-                # What had been asked for may still arrive: in hand its lease is kept, in the buffer it would lapse.
-                self._start(puller.take(_ALL))
                 await asyncio.sleep(_POLL)
             elif free < max(1, window // WINDOW):
                 # Slots are filled by the handful: a request for each one alone costs more than the message.
