@@ -13,6 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = timedelta(days=1)
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +39,12 @@ class Authority:
         """A server's context with a certificate for these host names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         until = datetime.now(UTC) + (-_DAY if expired else 30 * _DAY)
-        builder = _builder(names[0], self.certificate.subject, key, until).add_extension(
-            x509.SubjectAlternativeName(_names(names)), critical=False
+        # Python 3.13 verifies strictly: who issued it has to be said (RFC 5280 section 4.2.1.1).
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        builder = (
+            _builder(names[0], self.certificate.subject, key, until)
+            .add_extension(x509.SubjectAlternativeName(_names(names)), critical=False)
+            .add_extension(issuer, critical=False)
         )
         return _context(self.directory / f"{name}.pem", key, builder.sign(self.key, hashes.SHA256()))
 
@@ -39,8 +54,11 @@ def authority(directory: Path) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name("Test authority")
     builder = _builder("Test authority", subject, key, datetime.now(UTC) + 30 * _DAY)
-    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(
-        key, hashes.SHA256()
+    certificate = (
+        builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
     )
     ca_file = directory / "ca.pem"
     ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
