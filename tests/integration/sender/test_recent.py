@@ -25,3 +25,12 @@ async def test_outcomes_that_did_not_fit_at_start_are_not_taken_for_known(world:
     due_at = time.time() - 60
     assert roomy.knows_of(due_at)
     assert not tight.knows_of(due_at)
+
+
+async def test_while_another_worker_may_have_been_there_its_outcomes_are_not_taken_for_known(world: Sending) -> None:
+    recent = RecentOutcomes()
+    await recent.load(world.bus)
+    now = time.time()
+    recent.company_at = lambda: now - 30
+    assert not recent.knows_of(now - 60)
+    assert recent.knows_of(now - 10)

@@ -183,6 +183,27 @@ async def test_what_another_worker_has_in_hand_across_a_killed_server_is_left_to
         assert list(copies(relay).values()) == [1] * len(emails)
 
 
+async def test_while_nats_is_away_and_after_it_nobody_takes_more_than_its_share(
+    fragile: Sending, server: OwnNats
+) -> None:
+    await fragile.provider(1, 25, max_connections=3)
+    workers = [await start(fragile), await start(fragile)]
+    await shares(workers, [2, 1])
+    server.signal(signal.SIGKILL)
+    await until(lambda: not any(each.bus.connected for each in workers))
+    await asyncio.sleep(BRISK.ttl + 0.5)  # long enough for everybody's word to lapse
+    assert list(map(connections, workers)) == [2, 1]
+    await server.start()
+    await until(lambda: all(each.bus.connected for each in workers))
+    back = time.monotonic()
+    while time.monotonic() - back < BRISK.ttl + BRISK.join:
+        had = list(map(connections, workers))
+        assert had[0] <= 2, had
+        assert had[1] <= 1, had
+        await asyncio.sleep(0.01)
+    await shares(workers, [2, 1])
+
+
 async def test_one_attempt_that_is_scheduled_twice_is_sent_by_one_worker(world: Sending) -> None:
     """As the audits of two workers may do it, that find the same attempt missing at the same time."""
     async with ScriptedRelay({"MAIL": slow(1.5)}) as relay:
