@@ -1,17 +1,24 @@
 """A whole API driven with invented secrets: every place that takes one, right and wrong, and every page afterwards."""
 
+import asyncio
 import base64
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.e2e.client import Answer, Api
+from libs.common.append import append
+from libs.common.bus import Bus
+from libs.common.events import new_envelope
+from libs.common.events.domain import DomainCreated
+from tests.e2e.client import Answer, Api, until
 from tests.support.canaries import Canaries
 from tests.support.echoing import EchoingHttp, EchoingRelay
+from tests.support.sending import ACTOR, domain_state
 
 RELAYS: Mapping[str, Mapping[str, str]] = {
     "auth-refused": {"AUTH": "535"},
@@ -92,7 +99,7 @@ def through_smtp(driven: Driven, relays: Mapping[str, EchoingRelay]) -> None:
     assert api.request("DELETE", f"/api/email-providers/{doomed}").status == 204
 
 
-def through_http(driven: Driven, http: EchoingHttp) -> None:
+def through_http(driven: Driven, http: EchoingHttp, nats: str) -> None:
     """SES and Scaleway: checked live, refused with all that they were told; then unchecked, and used."""
     api, canaries = driven.api, driven.canaries
 
@@ -128,6 +135,10 @@ def through_http(driven: Driven, http: EchoingHttp) -> None:
             refused = api.request("POST", "/api/email-domains", domain)
             assert refused.status in {422, 502}, refused.body
         assert http.requests >= before + 2 * len(refusals)
+        name = f"{body['provider_type']}.example"
+        asyncio.run(_register(nats, 1_000 + identifier, identifier, name))
+        http.status, http.form = 401, "json"
+        _tried(api, _send(api, f"a@{name}"))
 
 
 def keys_and_sessions(driven: Driven, home: Path) -> None:
@@ -191,6 +202,10 @@ def every_get(driven: Driven) -> None:
         api.request("GET", page)
 
 
+def _tried(api: Api, email_id: str) -> None:
+    until(lambda: [fact["type"] for fact in timeline(api, email_id)], lambda facts: len(facts) > 1, seconds=20)
+
+
 def timeline(api: Api, email_id: str) -> list[Any]:
     facts: list[Any] = api.get(f"/api/emails/{email_id}/timeline")
     return facts
@@ -200,7 +215,25 @@ def smtp_provider(name: str, block: Any) -> dict[str, Any]:
     return {"name": name, "provider_type": "smtp", "smtp_credentials": block}
 
 
+async def _register(nats: str, identifier: int, provider_id: int, domain: str) -> None:
+    """A domain that its provider knows nothing of, so that mail goes there."""
+    bus = Bus(nats, name="test")
+    await bus.start()
+    try:
+        assert await bus.wait_connected(5)
+        fact = DomainCreated(domain=domain_state(identifier, provider_id, domain))
+        await append(bus, new_envelope(fact, source="test", actor=ACTOR, at=datetime.now(UTC)))
+    finally:
+        await bus.close()
+
+
 def _send(api: Api, sender: str) -> str:
-    body = {"from": sender, "to": "b@example.com", "subject": "Hello", "html": "<p>Hello</p>" * 100, "text": "Hello"}
+    body = {
+        "from": sender,
+        "to": "b@example.com",
+        "subject": "Hello, hello",
+        "html": "<p>Hello</p>" * 100,
+        "text": "Hello, hello",
+    }
     identifier: str = api.post("/api/emails", {**body, "track_opens": True})["id"]
     return identifier

@@ -53,7 +53,7 @@ def test_no_secret_is_anywhere_but_where_it_is_meant_to_be(tmp_path: Path) -> No
         driven = Driven(api, canaries)
         own_secrets(driven, home)
         through_smtp(driven, relays)
-        through_http(driven, http)
+        through_http(driven, http, f"nats://127.0.0.1:{system.parts()['nats']['port']}")
         wrong_input(driven)
         keys_and_sessions(driven, home)
         # The first email of each relay; a later one may wait, because the relay's answer has stopped its provider.
