@@ -106,8 +106,8 @@ class SesRelay:
 
 def _refusal(means: Meaning) -> tuple[Verdict, str] | SendResult:
     match means.kind:
-        case "failed" | "deferred":
-            return means.kind, means.text
+        case "failed":
+            return "failed", means.text
         case "unknown":
             return unknown(means.text)
         case kind:

@@ -20,7 +20,6 @@ _TROUBLES: Mapping[Kind, Literal["connection", "configuration", "throttled", "qu
     "configuration": "configuration",
     "throttled": "throttled",
     "quota": "quota",
-    "deferred": "connection",
     "unknown": "connection",
 }
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from libs.common.relay.classify import clean
 
-Kind = Literal["connection", "configuration", "throttled", "quota", "failed", "deferred", "unknown"]
-"""The first four are troubles of the provider; `failed` and `deferred` are the message's; `unknown` is nobody's."""
+Kind = Literal["connection", "configuration", "throttled", "quota", "failed", "unknown"]
+"""The first four are troubles of the provider; `failed` is the message's; `unknown` is nobody's."""
 
 
 class Refused(Exception):
@@ -108,7 +108,8 @@ _TABLE = (
     _Row("configuration", frozenset({"BadRequest"}), words=_words(r"configuration set .{0,80}does not exist")),
     _Row("failed", _MESSAGE | {"MailFromDomainNotVerified"}),
     _Row("connection", frozenset({"ConcurrentModification", "RequestTimeout"})),
-    _Row("deferred", frozenset({"InternalFailure", "InternalServiceError", "ServiceUnavailable", "InternalServer"})),
+    # An outage of SES' own: it did not take the message, and another provider may.
+    _Row("connection", frozenset({"InternalFailure", "InternalServiceError", "ServiceUnavailable", "InternalServer"})),
 )
 
 # An answer without a code we know: by status. Bounds are inclusive.
@@ -124,7 +125,7 @@ _STATUSES: tuple[tuple[int, int, Kind, str | None], ...] = (
     # A gateway says that it lost SES' answer, not that SES said no.
     (502, 502, "unknown", None),
     (504, 504, "unknown", None),
-    (500, 599, "deferred", None),
+    (500, 599, "connection", None),
 )
 
 

@@ -35,6 +35,10 @@ REFUSALS = [
     (refused(404, "NotFoundException", "Configuration set <temps> does not exist."), "configuration"),
     (html(404), "configuration"),
     (html(429), "throttled"),
+    (refused(500, "InternalServiceErrorException", ""), "connection"),
+    (html(503), "connection"),
+    (Act(500), "connection"),
+    (Act(503, b'{"message": "x"', then="cut"), "connection"),
     (Act(307, headers={"Location": "http://169.254.169.254/"}), "configuration"),
 ]
 
@@ -52,10 +56,6 @@ VERDICTS = [
     (refused(400, "MessageRejected", "Email address is not verified."), "failed"),
     (refused(400, "BadRequestException", "Missing final '@domain'"), "failed"),
     (refused(400, "MailFromDomainNotVerifiedException", ""), "failed"),
-    (refused(500, "InternalServiceErrorException", ""), "deferred"),
-    (html(503), "deferred"),
-    (Act(500), "deferred"),
-    (Act(503, b'{"message": "x"', then="cut"), "deferred"),
 ]
 
 

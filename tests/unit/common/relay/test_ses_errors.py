@@ -33,9 +33,9 @@ CASES = [
     (400, "MessageRejected", "Email address is not verified. The following identities failed …", "failed"),
     (400, "MailFromDomainNotVerifiedException", "The MAIL FROM domain is not verified.", "failed"),
     (400, "BadRequestException", "Missing final '@domain'", "failed"),
-    (500, "InternalFailure", "", "deferred"),
-    (500, "InternalServiceErrorException", "", "deferred"),
-    (503, "ServiceUnavailable", "", "deferred"),
+    (500, "InternalFailure", "", "connection"),
+    (500, "InternalServiceErrorException", "", "connection"),
+    (503, "ServiceUnavailable", "", "connection"),
     (409, "ConcurrentModificationException", "", "connection"),
     # Without a code that we know, the status speaks.
     (400, "SomethingNewException", "no", "failed"),
@@ -46,11 +46,11 @@ CASES = [
     (301, "", "", "configuration"),
     (408, "", "", "connection"),
     (429, "", "<html>", "throttled"),
-    (500, "", "", "deferred"),
+    (500, "", "", "connection"),
     (502, "", "<html>", "unknown"),
-    (503, "", "<html>", "deferred"),
+    (503, "", "<html>", "connection"),
     (504, "", "", "unknown"),
-    (599, "", "", "deferred"),
+    (599, "", "", "connection"),
     (200, "", "", "unknown"),
 ]
 
