@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 
 from deploy.local.servers import NatsAddress
+from libs.common.resealing import keys_in_use
+from libs.common.secrets import KeyRing, new_key, read_key_ring, write_key_ring
 from tests.integration.gateway.stack import EMAIL, PASSWORD, Answer, Stack, stack
 
 WRONG = "The address or the password is wrong."
@@ -117,3 +119,21 @@ async def test_the_passwords_hash_is_encrypted_and_no_fact_or_answer_holds_it(
         assert [user["email"] for user in users.json()["data"]] == [EMAIL]
         assert (await made.call("GET", "/api/users/1")).json()["role"] == "admin"
         assert (await made.call("GET", "/api/users/2")).status == 404
+
+
+async def test_keys_are_rotated_while_people_log_in_and_a_key_that_is_missing_is_told_as_such(
+    clean_nats: NatsAddress, tmp_path: Path
+) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        file = tmp_path / "ring"
+        first, second = read_key_ring(file), new_key()
+        write_key_ring(file, KeyRing("k2", {**first.keys, "k2": second}))
+        assert (await log_in(made)).status == 204
+        async with asyncio.timeout(15):
+            while set(await keys_in_use(made.bus, "user")) != {"k2"}:
+                await asyncio.sleep(0.05)
+        write_key_ring(file, first)
+        refused = await log_in(made)
+        assert (refused.status, refused.json()["error_code"]) == (503, "UNAVAILABLE")
+        write_key_ring(file, KeyRing("k2", {"k2": second}))
+        assert (await log_in(made)).status == 204
