@@ -138,6 +138,55 @@ async def test_a_registered_domain_that_cannot_send_is_refused(
     assert (await world.bus.stream_state(CONTENT)).messages == 0
 
 
+SCALEWAY = {"provider_type": "scaleway", "smtp": None, "region": "fr-par"}
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"to": [f"r{number}@example.com" for number in range(11)]}, "to"),
+        ({"subject": "Hi"}, "subject"),
+        ({"text": "x" * 2_100_000}, None),
+    ],
+    ids=["recipients", "subject", "size"],
+)
+async def test_what_its_provider_would_refuse_is_refused_although_another_would_take_it(
+    world: Sending, app: App, members: dict[str, Any], field: str | None
+) -> None:
+    await world.provider(2, 25)
+    await world.provider(1, 25, **SCALEWAY, fallback_provider_ids=[2])
+    body = email(**{"subject": "Hello everybody", "text": "Good morning to you.", **members})
+    answer = await post(app, body)
+    assert answer.status == 400, answer.json
+    if field is not None:
+        assert [error["field"] for error in answer.json["errors"]] == [field]
+    assert (await world.bus.stream_state(CONTENT)).messages == 0
+
+
+async def test_links_that_make_an_email_too_long_for_its_provider_are_noticed(world: Sending, app: App) -> None:
+    await world.provider(1, 25, **SCALEWAY)
+    html = "<p>Good morning.</p>" + '<a href="http://a.example/">x</a>' * 9_900 + "y" * 1_500_000
+    body = email(subject="Hello everybody", text="Good morning to you.", html=html)
+    answer = await post(app, {**body, "track_clicks": True})
+    assert (answer.status, [error["field"] for error in answer.json["errors"]]) == (400, ["html"])
+    assert (await post(app, body)).status == 201
+
+
+async def test_mail_for_a_stopped_provider_is_accepted_for_its_fallback_and_says_why(world: Sending, app: App) -> None:
+    await world.provider(2, 25)
+    stopped = {"reason": "535 5.7.8 no", "at": "2026-01-01T00:00:00Z"}
+    await world.provider(1, 25, name="Main", stopped=stopped, fallback_provider_ids=[2])
+    answer = await post(app, email())
+    assert (answer.status, answer.json["provider_id"]) == (201, 2)
+    (fact,) = await world.facts(UUID(answer.json["id"]))
+    assert fact.data["route"] == {
+        "reason": "fallback",
+        "domain_id": 1,
+        "detail": "provider 1 (Main): stopped: 535 5.7.8 no",
+        "home_provider_id": 1,
+    }
+
+
 async def test_a_negative_answer_waits_for_what_is_in_the_log_already(world: Sending, app: App) -> None:
     for number in range(1, 20):
         await world.provider(number, 25)
