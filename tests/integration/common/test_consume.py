@@ -1,6 +1,7 @@
 """Reading in order, views in memory and one email's facts, across cuts and lost consumers."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -65,6 +66,29 @@ def test_a_fetch_returns_with_the_first_message_and_never_waits_for_its_whole_ba
             await append(bus, deferred(uuid7()))
             assert len(await asyncio.wait_for(waiting, 2.0)) == 1
             await reader.close()
+
+    run(main())
+
+
+def test_a_message_counts_as_received_when_it_was_asked_for(clean_nats: NatsAddress) -> None:
+    """Its lease may have begun at any time since: it may have lain on its way to a process that stood still."""
+
+    async def main() -> None:
+        async with wired_bus(clean_nats) as (bus, _):
+            await bus.ensure_consumer(EVENTS, {"name": "asked", "ack_policy": "none", "inactive_threshold": 10**10})
+            puller = bus.puller(EVENTS, "asked")
+            asked: list[float] = []
+            for _ in range(2):  # the first request is used up by the time of the second
+                before = time.monotonic()
+                waiting = asyncio.create_task(puller.fetch(1, wait=5.0))
+                await asyncio.sleep(0.2)
+                published = time.monotonic()
+                await append(bus, deferred(uuid7()))
+                (message,) = await waiting
+                assert before <= message.received < published
+                asked.append(message.received)
+            assert asked[0] < asked[1]
+            await puller.close()
 
     run(main())
 

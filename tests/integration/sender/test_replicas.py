@@ -136,7 +136,8 @@ async def test_a_rate_is_one_rate_for_all_workers(world: Sending) -> None:
         taken: list[float] = []
         before, began = len(relay.messages), time.monotonic()
         while time.monotonic() - began < 3.0:
-            await relay.received(before + len(taken) + 1)
+            async with asyncio.timeout(5):
+                await relay.received(before + len(taken) + 1)
             taken += [time.monotonic()] * (len(relay.messages) - before - len(taken))
         within = max(sum(1 for other in taken if each <= other < each + 1.0) for each in taken)
         # Two evenly spaced workers: either may have one more in a second that begins with its turn.
