@@ -18,6 +18,7 @@ from services.sender.handlers.reroute_email import (
     Ways,
     after_trouble,
     follow,
+    just_moved,
     moved_again,
     provider_gone,
     while_closed,
@@ -43,7 +44,7 @@ class _NoMessage(Exception):
 async def deliver_email(deps: DeliverDeps, work: Work) -> Finished:
     """Steps 6 to 8 of DESIGN 5 for one message of the queue."""
     attempt, handed = work.attempt, work.handed
-    suspect, again = is_suspect(handed), moved_again(attempt, handed)
+    suspect, again = is_suspect(handed) and not just_moved(attempt, handed), moved_again(attempt, handed)
     if suspect or again:
         begun = suspect and may_have_been_begun(handed) and not work.untouched
         found = await deps.journal.find(attempt, redelivered=again or handed.num_delivered > 1)

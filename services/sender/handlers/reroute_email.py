@@ -120,6 +120,20 @@ def moved_again(attempt: Attempt, handed: Handed) -> bool:
     return bool(attempt.tried) and handed.stored_at > handed.due_at + PUBLISHED_WITHIN
 
 
+def just_moved(attempt: Attempt, handed: Handed) -> bool:
+    """Whether it was moved under this very connection and is handed out for the first time: nobody can have begun it.
+
+    Otherwise the first of them after a connect would be taken for a lost worker's, wherever the server's start is not
+    known, and with an unknown outcome they would have to stay.
+    """
+    return (
+        bool(attempt.tried)
+        and handed.num_delivered == 1
+        and not moved_again(attempt, handed)
+        and handed.due_at > max(handed.connected_at, handed.counted_since or 0.0)
+    )
+
+
 async def after_trouble(ways: Ways, provider: ProviderState, trouble: Trouble) -> Finished | None:
     """Nothing was sent: let the next one try, if there is one."""
     target = ways.open() if trouble.kind != "throttled" else None
