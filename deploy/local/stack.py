@@ -125,7 +125,7 @@ def environment(plan: Plan, name: str) -> dict[str, str]:
         },
         "providers": mail,
         "sender": mail,
-        "worker": {**mail, "TEMPS_INTERNAL_PORT": str(ports["worker"])},
+        "worker": {**mail, "TEMPS_INTERNAL_PORT": str(ports["worker"]), "TEMPS_WORKER_NAME": "local"},
         "tracking": {"TEMPS_SPOOL_DIR": str(plan.home.data / "spool")},
         "analytics": {
             "TEMPS_POSTGRES_URL": _postgres_url(plan, postgres.ANALYTICS, plan.credentials.postgres.analytics),

@@ -95,7 +95,10 @@ def make_worker(
     view = View(bus, set_name="provider", apply=providers.apply, reset=providers.reset)
     journal = LogJournal(bus, gate, recent, providers.living, view)
     relays = Relays(bus, RingFile(settings.keyring_file), surroundings(settings))
-    presence, hands = Presence(bus, timing or Timing(remember=ack_wait)), Hands(bus, gate, ack_wait=ack_wait)
+    presence, hands = (
+        Presence(bus, timing or Timing(remember=ack_wait), name=settings.worker_name),
+        Hands(bus, gate, ack_wait=ack_wait),
+    )
     hands.alone, recent.company_at = presence.alone, presence.company_until
     colleagues = AskingColleagues(bus, hands, presence, journal.find)
     deliver = DeliverDeps(

@@ -16,6 +16,9 @@ class WorkerSettings(RelaySettings):
     """The delivering side."""
 
     internal_port: int
+    worker_name: str = Field("", pattern=r"^[\x21-\x7e]{0,64}$")
+    """Unlike any other running worker's. Whoever starts under it takes the place of one that died at once, where a
+    nameless one waits until the dead one's word has lapsed."""
     local_inbox_connections: int = Field(16, ge=1)
     """Connections to the bundled inbox, which is on this machine and has no limit of its own."""
     drain_seconds: float = Field(4.0, gt=0)

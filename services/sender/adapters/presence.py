@@ -45,6 +45,8 @@ class Presence:
     changed: Callable[[], None] = lambda: None
     worker_id: str = field(default_factory=lambda: uuid7().hex)
     """In the order of their start, so that those who are at work keep theirs when one joins."""
+    name: str = ""
+    """What no other running worker is called: who starts under it takes the place of one that died, without waiting."""
     share: Share = field(default_factory=lambda: Share(joined=False))
     _seen: dict[str, float] = field(default_factory=dict)
     """When each of the others was there last (monotonic)."""
@@ -125,6 +127,7 @@ class Presence:
         asked = time.monotonic()
         lapsed = asked - self._announced_at >= self.timing.ttl
         headers = {"Nats-TTL": f"{ttl}s"}
+        word = b" ".join((word, self.name.encode())) if self.name else word
         await self.bus.publish(presence_subject(self.worker_id), word, headers=headers, timeout=timeout)
         if lapsed:
             self._joined_at = float("-inf")
@@ -134,9 +137,22 @@ class Presence:
         """Everybody's last word that has not lapsed: whether they are at work."""
         found: dict[str, bool] = {}
         async for message in self.bus.direct_batch(PRESENCE, presence_subject("*")):
-            found[message.subject.rpartition(".")[2]] = message.data == _WORKING
-        found.pop(self.worker_id, None)
+            worker_id = message.subject.rpartition(".")[2]
+            word, _, name = message.data.partition(b" ")
+            if worker_id == self.worker_id:
+                continue
+            if name and name == self.name.encode() and worker_id < self.worker_id:
+                await self._take_over(worker_id, word)
+                continue
+            found[worker_id] = word == _WORKING
         return found
+
+    async def _take_over(self, predecessor: str, word: bytes) -> None:
+        """Say for one who died under our name that it has left: it cannot say so itself."""
+        if word == _WORKING:
+            log.info("worker %s is gone; this one took its place", predecessor)
+            headers = {"Nats-TTL": f"{max(1, round(self.timing.remember))}s"}
+            await self.bus.publish(presence_subject(predecessor), _LEFT, headers=headers)
 
     def _take_in(self, found: dict[str, bool]) -> None:
         now, connection = time.monotonic(), self.bus.connections

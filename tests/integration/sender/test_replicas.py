@@ -101,6 +101,20 @@ async def test_a_worker_alone_begins_at_once(world: Sending) -> None:
         assert time.monotonic() - began < 1.0
 
 
+async def test_a_worker_takes_the_place_of_one_that_died_under_its_name_at_once(world: Sending) -> None:
+    async with ScriptedRelay() as relay:
+        await world.provider(1, relay.port, max_connections=3)
+        other = await start(world, worker_name="left")
+        first = await start(world, worker_name="right")
+        await shares([other, first], [2, 1])
+        await first.lose()
+        began = time.monotonic()
+        second = await start(world, worker_name="right")
+        await shares([other, second], [2, 1])
+        assert time.monotonic() - began < BRISK.ttl, "it does not wait for the lost one's word to lapse"
+        assert len(second.worker.presence.company()) == 1, "the dead are not asked"
+
+
 async def test_two_workers_that_start_together_do_not_both_take_everything(world: Sending) -> None:
     await world.provider(1, 25, max_connections=3)
     workers = await asyncio.gather(*(start(world) for _ in range(4)))
