@@ -92,8 +92,8 @@ class Outlet(Protocol):
         """Why nothing is sent through it now; None when something is, be it only to try it out."""
         ...
 
-    def invite(self) -> bool:
-        """Ask for one message of another provider's mail: while it has to be tried out, one at a time."""
+    def invite(self) -> None:
+        """Another provider's mail is coming here: while this one has to be tried out, one at a time."""
         ...
 
     async def send(

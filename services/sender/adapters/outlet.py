@@ -1,33 +1,24 @@
 """One provider's way out: its relay, never more at once than it allows, and patience while it is in trouble."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
-
-from prometheus_client import Gauge
 
 from libs.common.events.provider import ProviderState
 from libs.common.relay.opening import Patience
 from libs.common.relay.port import BeforeDot, Relay, SendResult, Submission, Trouble, troubled
+from services.sender.adapters.circuit import Circuit
 from services.sender.adapters.gate import Gate
 from services.sender.adapters.pace import Pace
 from services.sender.adapters.slots import Slots
-from services.sender.domain.breaker import Breaker
-from services.sender.domain.routing import Closed, named, why_unusable
+from services.sender.domain.routing import Closed
 from services.sender.domain.shares import ALONE, Share
 from services.sender.domain.wiring import wiring
-
-log = logging.getLogger(__name__)
 
 OpenRelay = Callable[[ProviderState, int, Patience], Awaitable[Relay | Trouble]]
 """A relay for a provider, that many connections and that patience, or why there can be none."""
 
 _LOOK = 1.0
-_PROMISE = 5.0
-"""Seconds for which an invitation to try a provider out stands; meanwhile nobody else gets one."""
-
-CIRCUIT = Gauge("temps_provider_circuit_open", "1 while only a try now and then is sent to the provider", ["provider"])
 
 
 class ProviderOutlet:
@@ -51,11 +42,8 @@ class ProviderOutlet:
         self._relay: Relay | None = None
         self._opening = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
-        self._breaker = Breaker()
+        self.circuit = Circuit()
         self._pace = Pace(provider.rate_limit_per_second if provider is not None else None)
-        self._probing = False
-        self._promised = 0.0
-        self._halted: str | None = None
         self._changed = asyncio.Event()
 
     async def configure(
@@ -70,13 +58,13 @@ class ProviderOutlet:
             and (wiring(before), self.connections_of_all, asked) == (wiring(provider), connections, patience)
         ):
             # A stop and its end may have been read together: then only the time of the change tells of them.
-            halted = self._halted is not None and before.updated_at != provider.updated_at
+            halted = self.circuit.halted is not None and before.updated_at != provider.updated_at
             if provider.stopped is None and (halted or before.stopped is not None):
-                self._fresh_start()
+                self.circuit.reset(provider)
             self._divide()
             return
         self.connections_of_all = connections
-        self._fresh_start()
+        self.circuit.reset(provider)
         self._divide()
         self._retire()
 
@@ -107,33 +95,16 @@ class ProviderOutlet:
 
     def closed(self) -> Closed | None:
         """Why nothing is sent through it now; None when something is, be it only to try it out."""
-        provider = self._provider
-        if provider is None:
-            return None
-        if self._halted is not None:
-            return Closed("stopped", f"stopped: {self._halted}")
-        why = why_unusable(provider)
-        if why is None and self._breaker.is_open and not self._may_probe():
-            return Closed("quota" if self._breaker.used_up else "circuit", self._breaker.reason)
-        return why
+        return self.circuit.closed(self._provider) if self._provider is not None else None
 
     @property
     def available(self) -> bool:
         """Whether another provider's mail may come here."""
-        if self._provider is None or self.closed() is not None:
-            return False
-        return not self._breaker.is_open or time.monotonic() >= self._promised
+        return self._provider is not None and self.circuit.available(self._provider)
 
-    def invite(self) -> bool:
-        """Ask for one message of another provider's mail: while it has to be tried out, one at a time."""
-        if not self.available:
-            return False
-        if self._breaker.is_open:
-            self._promised = time.monotonic() + _PROMISE
-        return True
-
-    def _may_probe(self) -> bool:
-        return not self._probing and time.monotonic() >= self._breaker.until
+    def invite(self) -> None:
+        """Another provider's mail is coming here: while this one has to be tried out, one at a time."""
+        self.circuit.invite()
 
     async def send(
         self, submission: Submission, before_dot: BeforeDot, elsewhere: Callable[[], bool]
@@ -144,16 +115,16 @@ class ProviderOutlet:
         try:
             if self._provider is None:
                 return None
-            probing, wired = self._breaker.is_open, wiring(self._provider)
-            self._probing = self._probing or probing
+            circuit, wired = self.circuit, wiring(self._provider)
+            probing = circuit.breaker.is_open
+            circuit.probing = circuit.probing or probing
             try:
                 began = time.monotonic()
                 result = await self._sent(submission, before_dot)
             finally:
                 if probing:
-                    self._probing = False
-            if self._still(wired):
-                self._learn(result, time.monotonic() - began)
+                    circuit.probing = False
+            self._learn(wired, result, time.monotonic() - began)
         finally:
             self._slots.release()
         return result
@@ -220,40 +191,18 @@ class ProviderOutlet:
                 self._relay = opened
             return self._relay
 
-    def _still(self, wired: tuple[object, ...]) -> bool:
-        return self._provider is not None and wired == wiring(self._provider)
-
-    def _learn(self, result: SendResult, seconds: float) -> None:
-        trouble, now = result.trouble, time.monotonic()
+    def _learn(self, wired: tuple[object, ...], result: SendResult, seconds: float) -> None:
+        """Take it to heart, unless the provider was changed or deleted meanwhile."""
+        provider, trouble = self._provider, result.trouble
+        if provider is None or wired != wiring(provider):
+            return
+        self.circuit.learn(provider, trouble, seconds)
         if trouble is None:
-            self._settle(self._breaker.succeeded())
             self._pace.speed_up()
-        elif trouble.kind == "configuration":
-            # `provider.stopped` is on its way; until it is here no other email is to run into the same wall.
-            self._halted = trouble.text
-        elif trouble.kind == "quota":
-            self._settle(self._breaker.exhausted(now, trouble.text))
         elif trouble.kind == "throttled":
             self._pace.slow_down()
-            self._settle(self._breaker.succeeded())
-        else:
-            # An answer that came late is none that never came.
-            silent = seconds if trouble.smtp_code is None else 0.0
-            self._settle(self._breaker.failed(now, trouble.text, seconds=silent))
         if trouble is None or not self.ready:
             self._wake()
-
-    def _settle(self, breaker: Breaker) -> None:
-        """Take over the circuit's new state, and tell of its opening and closing."""
-        before, self._breaker = self._breaker, breaker
-        if self._provider is None or breaker is before or not (breaker.is_open or before.is_open):
-            return
-        CIRCUIT.labels(str(self._provider.id)).set(breaker.is_open)
-        who = named(self._provider)
-        if not breaker.is_open:
-            log.info("%s: the circuit is closed again, mail flows", who)
-        elif not before.is_open or breaker.used_up != before.used_up:
-            log.warning("%s: %s; next try in %.0f s", who, breaker.reason, breaker.pause)
 
     async def _turn(self, elsewhere: Callable[[], bool]) -> bool:
         """Wait until something may be sent; False when it should go elsewhere instead."""
@@ -267,10 +216,6 @@ class ProviderOutlet:
             except TimeoutError:
                 continue
         return True
-
-    def _fresh_start(self) -> None:
-        self._settle(Breaker())
-        self._halted, self._promised = None, 0.0
 
     def _wake(self) -> None:
         self._changed.set()
