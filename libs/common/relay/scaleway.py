@@ -30,6 +30,9 @@ __all__ = ["ScalewayRelay", "ScalewaySettings", "open_scaleway_relay"]
 
 T = TypeVar("T")
 
+_ABOUT_THE_DOMAIN = frozenset({"invalid_arguments", "not_found", "resource_expired"})
+"""All else that refuses a question may be over in a minute, and a domain that is verified stays so."""
+
 
 def open_scaleway_relay(settings: ScalewaySettings) -> "ScalewayRelay":
     """A relay for these settings; nothing is connected before the first call. Call it inside the loop."""
@@ -120,12 +123,15 @@ class ScalewayRelay:
 
     async def _verify(self, name: str) -> Identity:
         path = await self._path(name)
-        checked = _object(await self._accepted("POST", f"{path}/check", body={}))
-        # Some time after it was asked for is sometimes at once.
+        checked = await self._asked("POST", f"{path}/check", body={})
+        # Some time after it was asked for is sometimes at once. That no check is begun now (one is under way, a quota
+        # is used up) says nothing of the domain either: its status does.
         fresh = await self._asked("GET", path)
+        answer = fresh if fresh.status // 100 == 2 and fresh.content else checked
+        if answer.status // 100 != 2:
+            raise _no(answer, self._secrets)
         seen = await self._asked("GET", f"{path}/verification")
-        domain = fresh.content if fresh.status // 100 == 2 and fresh.content else checked
-        return identity(name, domain, seen.content if seen.status // 100 == 2 else None)
+        return identity(name, _object(answer), seen.content if seen.status // 100 == 2 else None)
 
     async def _delete(self, name: str) -> None:
         for domain in await self._find(name):
@@ -142,7 +148,10 @@ class ScalewayRelay:
     async def _find(self, name: str) -> Sequence[Mapping[str, Any]]:
         """The domains of that very name that are not revoked, the newest first."""
         query = {"name": name, "project_id": self.settings.project_id, "page_size": "100"}
-        listed = _object(await self._accepted("GET", "/domains", query=query)).get("domains")
+        answer = await self._asked("GET", "/domains", query=query)
+        if answer.status // 100 != 2:
+            raise _no(answer, self._secrets)
+        listed = _object(answer).get("domains")
         found = [
             each
             for each in (listed if isinstance(listed, list) else [])
@@ -151,13 +160,6 @@ class ScalewayRelay:
             and each.get("status") != "revoked"
         ]
         return sorted(found, key=lambda each: str(each.get("created_at") or ""), reverse=True)
-
-    async def _accepted(self, method: Method, path: str, **given: Any) -> Answer:
-        """The answer when it is a yes. Raises `IdentityRefused`, `RelayTroubled`."""
-        answer = await self._asked(method, path, **given)
-        if answer.status // 100 != 2:
-            raise IdentityRefused(words(answer, self._secrets))
-        return answer
 
     async def _asked(self, method: Method, path: str, **given: Any) -> Answer:
         """The answer, unless it speaks of the provider. Raises `RelayTroubled`."""
@@ -183,6 +185,14 @@ class ScalewayRelay:
                 return await asking()
         except TimeoutError:
             raise RelayTroubled(Trouble("connection", f"no answer within {seconds:g} seconds")) from None
+
+
+def _no(answer: Answer, secrets: tuple[str, ...]) -> IdentityRefused | RelayTroubled:
+    """What a refused question about a domain means: no to the domain only where the answer speaks of it."""
+    said = words(answer, secrets)
+    if answer.type in _ABOUT_THE_DOMAIN:
+        return IdentityRefused(said)
+    return RelayTroubled(Trouble("connection", said))
 
 
 def _object(answer: Answer) -> Mapping[str, Any]:

@@ -219,6 +219,46 @@ async def test_without_its_records_a_verification_still_says_the_status() -> Non
     assert {record.status for record in identity.records} == {"unknown"}
 
 
+NOT_NOW = {
+    "another check is under way": refused(shapes.transient("domain", "d", "checking")),
+    "locked": refused(shapes.locked("domain", "d")),
+    "as many checks as the plan has": refused(shapes.over_quota("Checks", 1)),
+    "a condition": refused(shapes.precondition("a check is running")),
+    "409 without a type": text(409, "Conflict"),
+    "400 without a type": text(400, "Bad Request"),
+}
+
+
+@pytest.mark.parametrize("act", NOT_NOW.values(), ids=NOT_NOW)
+@pytest.mark.parametrize(("says", "expected"), [("checked", "verified"), ("revoked", "failed")])
+async def test_a_check_that_is_not_begun_now_says_nothing_of_the_domain(act: Act, says: str, expected: str) -> None:
+    async with scaleway() as (api, relay):
+        domain = api.project.checked(NAME)
+        api.script["POST /domains/check"] = act
+        api.script["GET /domains/id"] = Act(200, encoded({**domain, "status": says}))
+        assert (await relay.verify_identity(NAME)).status == expected
+
+
+@pytest.mark.parametrize("act", NOT_NOW.values(), ids=NOT_NOW)
+@pytest.mark.parametrize("whole", [False, True], ids=["the list", "the domain"])
+async def test_what_cannot_be_looked_at_now_is_trouble_and_no_refusal(act: Act, whole: bool) -> None:  # noqa: FBT001
+    async with scaleway() as (api, relay):
+        api.project.checked(NAME)
+        api.script |= {"POST /domains/check": act, "GET /domains/id": act} if whole else {"GET /domains": act}
+        with pytest.raises(RelayTroubled) as trouble:
+            await relay.verify_identity(NAME)
+    assert trouble.value.trouble.kind == "connection"
+
+
+async def test_a_domain_that_goes_while_it_is_checked_is_refused() -> None:
+    async with scaleway() as (api, relay):
+        api.project.checked(NAME)
+        gone = refused(shapes.not_found("domain", "d"))
+        api.script |= {"POST /domains/check": gone, "GET /domains/id": gone}
+        with pytest.raises(IdentityRefused, match="404 not_found"):
+            await relay.verify_identity(NAME)
+
+
 # --------------------------------------------------------------------------------------------------------- deleted
 
 
