@@ -20,8 +20,11 @@ _TROUBLES: Mapping[Kind, Literal["connection", "configuration", "throttled", "qu
     "configuration": "configuration",
     "throttled": "throttled",
     "quota": "quota",
+    "failed": "connection",
     "unknown": "connection",
 }
+# How many domains and configuration sets an account may have is no quota of sending: it is a no to one more.
+_NO = frozenset({"NotFound", "LimitExceeded"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -133,7 +136,8 @@ class Account:
             if refusal.code in fine:
                 return {}
             means = meaning(refusal, self.words)
-            if means.kind == "failed" or refusal.code == "NotFound":
+            # Without a code it is a gateway that speaks, and of no domain.
+            if (means.kind == "failed" and refusal.code) or refusal.code in _NO:
                 raise IdentityRefused(means.text) from None
             raise RelayTroubled(Trouble(_TROUBLES[means.kind], means.text, suggestion=means.suggestion)) from None
 

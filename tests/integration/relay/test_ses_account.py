@@ -155,12 +155,31 @@ async def test_a_domain_that_ses_refuses_is_refused_in_its_words() -> None:
     assert "Invalid email address" in no.value.text
 
 
-async def test_too_many_domains_is_a_quota() -> None:
+async def test_one_domain_too_many_is_refused() -> None:
     async with SesServer() as ses, relay_for(ses) as relay:
         ses.script["CreateEmailIdentity"] = refused(400, "LimitExceededException", "too many identities")
-        with pytest.raises(RelayTroubled) as no:
+        with pytest.raises(IdentityRefused, match="too many identities"):
             await relay.create_identity(OTHER)
-    assert no.value.trouble.kind == "quota"
+
+
+async def test_an_account_with_no_room_for_our_configuration_set_has_domains_all_the_same() -> None:
+    async with SesServer() as ses, relay_for(ses) as relay:
+        ses.script["CreateConfigurationSet"] = refused(400, "LimitExceededException", "too many configuration sets")
+        assert (await relay.create_identity(OTHER)).status == "pending"
+        creation = next(each for each in ses.requests if each.operation == "CreateEmailIdentity")
+    assert "ConfigurationSetName" not in creation.body
+
+
+@pytest.mark.parametrize("status", [400, 413])
+async def test_what_a_gateway_refuses_says_nothing_of_a_domain_or_the_credentials(status: int) -> None:
+    async with SesServer() as ses, relay_for(ses) as relay:
+        ses.script |= {"GetEmailIdentity": html(status), "GetAccount": html(status)}
+        with pytest.raises(RelayTroubled) as no:
+            await relay.verify_identity(OTHER)
+        trouble = await relay.check_credentials()
+    assert no.value.trouble.kind == "connection"
+    assert trouble is not None
+    assert trouble.kind == "connection"
 
 
 @pytest.mark.parametrize(
