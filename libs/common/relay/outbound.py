@@ -128,8 +128,9 @@ async def permitted_addresses(
         why = policy.refusal(address, port)
         if why is not None:
             raise OutboundRefused(why)
+    plain = {unwrapped(address) for address in addresses}
     for own, own_port in policy.own_servers:
-        if port == own_port and not set(addresses).isdisjoint(await _known_addresses(own, port, resolver)):
+        if port == own_port and not plain.isdisjoint(map(unwrapped, await _known_addresses(own, port, resolver))):
             raise OutboundRefused(f"it is {own}:{port}, one of our own servers")
     return addresses
 

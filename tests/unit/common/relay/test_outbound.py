@@ -110,7 +110,7 @@ def test_our_own_servers_on_other_machines_are_found_by_their_addresses() -> Non
         return known[host]
 
     policy = OutboundPolicy(own_servers=frozenset({("nats", 4222)}))
-    for host in ("nats", "alias.example", "10.0.0.7"):
+    for host in ("nats", "alias.example", "10.0.0.7", "::ffff:10.0.0.7", "[::10.0.0.7]", "64:ff9b::a00:7"):
         with pytest.raises(OutboundRefused, match="our own"):
             aio.run(permitted_addresses(host, 4222, policy=policy, resolver=resolve))
         aio.run(permitted_addresses(host, 25, policy=policy, resolver=resolve))
