@@ -93,6 +93,16 @@ class ScalewayServer:
         # aiohttp keeps those that were closed until their handlers are done.
         return sum(each.transport is not None for each in server.connections) if server else 0
 
+    async def hang_up(self) -> None:
+        """Close every connection as a server does whose patience with idle ones is over; go on listening."""
+        server = self._runner.server if self._runner else None
+        transports = [each.transport for each in server.connections if each.transport] if server else []
+        for transport in transports:
+            transport.close()
+        # Closing is only begun by that: the far side can know of it once the socket is gone.
+        while any(transport.get_extra_info("socket").fileno() != -1 for transport in transports):
+            await asyncio.sleep(0)
+
     async def leave(self) -> None:
         """Nothing listens any more."""
         self._over.set()

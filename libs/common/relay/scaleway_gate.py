@@ -22,15 +22,22 @@ class Gate:
     before_dot: BeforeDot | None
     patience: float
     deadline: asyncio.Timeout
+    asked: bool = False
     begun: bool = False
     said_no: bool = False
     raised: Exception | None = None
 
-    async def passed(self) -> None:
-        """Raises `Stopped` when the request must not begin."""
+    async def passed(self, connection: aiohttp.connector.Connection) -> bool:
+        """False when the connection turned out to be closed: another one, please. `before_dot` is asked once.
+
+        Raises `Stopped` when the request must not begin.
+        """
         if self.begun:
-            return  # a GET, repeated on a fresh connection
-        if self.before_dot is not None:
+            return True  # a GET, repeated on a fresh connection
+        if not await _alive(connection):
+            return False
+        if self.before_dot is not None and not self.asked:
+            self.asked = True
             try:
                 self.said_no = not await self.before_dot()
             except Exception as error:
@@ -39,8 +46,18 @@ class Gate:
                 raise Stopped from error
             if self.said_no:
                 raise Stopped
+            if not await _alive(connection):
+                return False
         self.begun = True
         self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
+        return True
+
+
+async def _alive(connection: aiohttp.connector.Connection) -> bool:
+    """The end of a kept one may lie in its socket, unread: the loop sees it within its next two rounds."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return connection.protocol is not None and connection.protocol.is_connected()
 
 
 GATE: ContextVar[Gate] = ContextVar("GATE")
@@ -53,10 +70,14 @@ class GatedConnector(aiohttp.TCPConnector):
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> aiohttp.connector.Connection:
-        connection = await super().connect(req, traces, timeout)
-        try:
-            await GATE.get().passed()
-        except BaseException:
-            connection.release()  # unused, so it may serve the next one
-            raise
-        return connection
+        # Each kept connection may turn out to be closed; a new one may be too, so this ends.
+        for _ in range(self.limit + 1):
+            connection = await super().connect(req, traces, timeout)
+            try:
+                if await GATE.get().passed(connection):
+                    return connection
+            except BaseException:
+                connection.release()  # unused, so it may serve the next one
+                raise
+            connection.close()
+        raise aiohttp.ServerDisconnectedError

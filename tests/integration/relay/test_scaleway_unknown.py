@@ -122,6 +122,30 @@ async def test_a_kept_connection_that_died_unnoticed_sends_nothing_twice() -> No
         assert len(api.project.letters) == 2
 
 
+async def test_a_kept_connection_that_was_closed_is_no_fault_of_the_message() -> None:
+    async with scaleway() as (api, relay):
+        await asyncio.gather(*(relay.send(submission()) for _ in range(3)))
+        await api.hang_up()
+        assert outcomes(await relay.send(submission())) == [(BOB, "accepted")]
+        assert len(api.project.letters) == 4
+
+
+async def test_a_connection_lost_while_asked_is_replaced_and_nobody_is_asked_twice() -> None:
+    asked = 0
+
+    async with scaleway() as (api, relay):
+        await relay.send(submission())
+
+        async def before_dot() -> bool:
+            nonlocal asked
+            asked += 1
+            await api.hang_up()
+            return True
+
+        assert outcomes(await relay.send(submission(), before_dot=before_dot)) == [(BOB, "accepted")]
+        assert (asked, len(api.project.letters)) == (1, 2)
+
+
 async def test_an_answer_byte_by_byte_is_one_if_it_comes_in_time() -> None:
     result = await answered_by(Act(200, b'{"emails": [{"id": "7", "mail_rcpt": "bob@b.example"}]}', then="trickle"))
     assert outcomes(result) == [(BOB, "accepted")]
