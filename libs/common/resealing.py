@@ -3,12 +3,14 @@
 On one machine `make rotate-keys` does the rest. Elsewhere the operator does, because a ring is mounted into each pod
 and arrives there when it arrives. Two phases: (1) add the new key to every copy of the ring, behind the others and not
 active, and wait until it is everywhere; (2) make it active. When that is everywhere too, and
-`temps_secrets_under_old_keys` has been 0 for a minute on every process that shows it, the old keys may be taken out. A
-process that meets a key that it does not have yet treats that as trouble that passes: mail waits, nothing is stopped.
+`temps_secrets_under_old_keys` has been 0 for a minute on every process that shows it, the old keys may be taken out.
+It is NaN while nobody could look: NATS is away, or the ring has just changed. A process that meets a key that it does
+not have yet treats that as trouble that passes: mail waits, nothing is stopped.
 """
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from uuid import uuid4
 
@@ -38,16 +40,21 @@ async def keep_resealed(bus: Bus, ring: RingFile, kind: str, *, look: float = _L
     """For ever: soon after the active key has changed, and now and then, because a slow writer may come after that."""
     loop, done_for, due = asyncio.get_running_loop(), "", 0.0
     told: list[str] = []
+    shown = UNDER_OLD_KEYS.labels(kind)
     while True:
-        await bus.wait_connected()
+        connected = await bus.wait_connected(look)
         active = ring.ring.active
-        if active != done_for or loop.time() >= due:
+        if not connected or active != done_for:
+            shown.set(math.nan)
+            due = 0.0
+        if connected and loop.time() >= due:
             try:
                 left = await reseal(bus, ring, kind)
             except (BusError, TempsError) as error:
                 log.warning("secrets are not encrypted anew now: %s", error)
+                shown.set(math.nan)
             else:
-                UNDER_OLD_KEYS.labels(kind).set(len(left))
+                shown.set(len(left))
                 for line in left:
                     if line not in told:
                         log.warning("not encrypted anew: %s", line)

@@ -1,7 +1,8 @@
 """Stored secrets are encrypted anew under the active key, and whoever changes one meanwhile wins."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from prometheus_client import REGISTRY
 from deploy.local.servers import NatsAddress
 from libs.common.append import publish_durably
 from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus, Message
+from libs.common.bus import Bus, Message, NotConnectedError
 from libs.common.resealing import (
     delete_sealed,
     keep_resealed,
@@ -51,6 +52,22 @@ async def stored(bus: Bus, subject: str = SUBJECT) -> Message:
     message = await bus.direct_last(SECRETS, subject)
     assert message is not None
     return message
+
+
+def shown() -> float | None:
+    return REGISTRY.get_sample_value("temps_secrets_under_old_keys", {"kind": "provider"})
+
+
+class Away(Bus):
+    """Cannot read the secrets while `away`."""
+
+    away, tries = False, 0
+
+    def direct_batch(self, *arguments: Any, **named: Any) -> AsyncGenerator[Message, None]:
+        self.tries += 1
+        if self.away:
+            raise NotConnectedError
+        return super().direct_batch(*arguments, **named)
 
 
 class Interrupted(Bus):
@@ -194,9 +211,6 @@ def test_a_key_that_left_the_ring_while_its_secret_was_being_stored_is_not_used(
 def test_the_owner_notices_a_new_key_by_itself_and_late_comers_too_and_shows_how_many_are_left(
     clean_nats: NatsAddress, tmp_path: Path
 ) -> None:
-    def shown() -> float | None:
-        return REGISTRY.get_sample_value("temps_secrets_under_old_keys", {"kind": "provider"})
-
     async def main() -> None:
         async with bus_of(clean_nats) as bus:
             ring = ring_file(tmp_path, OLD)
@@ -217,5 +231,38 @@ def test_the_owner_notices_a_new_key_by_itself_and_late_comers_too_and_shows_how
                     await asyncio.sleep(0.01)
             keeping.cancel()
             await asyncio.wait([keeping])
+
+    run(main())
+
+
+def test_nobody_is_told_that_all_is_done_while_nobody_can_look(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    """An operator who is shown 0 takes the old key out."""
+
+    async def main() -> None:
+        async with bus_of(clean_nats) as bus:
+            away = Away(clean_nats.url, name="away")
+            await away.start()
+            ring = ring_file(tmp_path, OLD)
+            await put_sealed(bus, ring, SUBJECT, b"x", msg_id="a")
+            keeping = asyncio.create_task(keep_resealed(away, ring, "provider", look=0.01, again=0.02))
+            async with asyncio.timeout(10):
+                while shown() != 0:
+                    await asyncio.sleep(0.01)
+                away.away = True
+                write_key_ring(tmp_path / "ring.json", BOTH)
+                while not math.isnan(shown() or 0):
+                    await asyncio.sleep(0.01)
+                tries = away.tries
+                while away.tries < tries + 3:
+                    assert math.isnan(shown() or 0)
+                    await asyncio.sleep(0.01)
+                assert await keys_in_use(bus, "provider") == {"k1": 1}
+                away.away = False
+                while shown() != 0:
+                    await asyncio.sleep(0.01)
+                assert await keys_in_use(bus, "provider") == {"k2": 1}
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            await away.close()
 
     run(main())
