@@ -245,24 +245,26 @@ def test_nobody_is_told_that_all_is_done_while_nobody_can_look(clean_nats: NatsA
             ring = ring_file(tmp_path, OLD)
             await put_sealed(bus, ring, SUBJECT, b"x", msg_id="a")
             keeping = asyncio.create_task(keep_resealed(away, ring, "provider", look=0.01, again=0.02))
-            async with asyncio.timeout(10):
-                while shown() != 0:
-                    await asyncio.sleep(0.01)
-                away.away = True
-                write_key_ring(tmp_path / "ring.json", BOTH)
-                while not math.isnan(shown() or 0):
-                    await asyncio.sleep(0.01)
-                tries = away.tries
-                while away.tries < tries + 3:
-                    assert math.isnan(shown() or 0)
-                    await asyncio.sleep(0.01)
-                assert await keys_in_use(bus, "provider") == {"k1": 1}
-                away.away = False
-                while shown() != 0:
-                    await asyncio.sleep(0.01)
-                assert await keys_in_use(bus, "provider") == {"k2": 1}
-            keeping.cancel()
-            await asyncio.wait([keeping])
-            await away.close()
+            try:
+                async with asyncio.timeout(10):
+                    while shown() != 0:
+                        await asyncio.sleep(0.01)
+                    away.away = True
+                    write_key_ring(tmp_path / "ring.json", BOTH)
+                    while not math.isnan(shown() or 0):
+                        await asyncio.sleep(0.01)
+                    tries = away.tries
+                    while away.tries < tries + 3:
+                        assert math.isnan(shown() or 0)
+                        await asyncio.sleep(0.01)
+                    assert await keys_in_use(bus, "provider") == {"k1": 1}
+                    away.away = False
+                    while shown() != 0:
+                        await asyncio.sleep(0.01)
+                    assert await keys_in_use(bus, "provider") == {"k2": 1}
+            finally:
+                keeping.cancel()
+                await asyncio.wait([keeping])
+                await away.close()
 
     run(main())
