@@ -58,10 +58,12 @@ class Held:
 
     def left(self) -> float:
         """Seconds of the lease that are left; none that can be relied on after the process was stopped."""
-        now = time.monotonic()
-        if now - self.hands.ticked_at > _FROZEN or self.leased_at < self.hands.distrust_before:
-            return 0.0
-        return self.leased_at + self.hands.ack_wait - now
+        return 0.0 if self.doubtful else self.leased_at + self.hands.ack_wait - time.monotonic()
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether this process was stopped: a message that had lain here meanwhile may look as if it came just now."""
+        return time.monotonic() - self.hands.ticked_at > _FROZEN or self.leased_at < self.hands.distrust_before
 
     @property
     def lapsed(self) -> bool:
@@ -71,12 +73,13 @@ class Held:
     async def extend(self) -> bool:
         """Ask for another thirty seconds.
 
-        The server answers also for one that has run out and that somebody else has by now: it is ours again only if
-        nobody else is there, which is looked at afterwards, because who had taken it by then had shown himself before.
+        The server answers also for one that has run out and that somebody else has by now: one that has, or may have,
+        is ours again only if nobody else is there, which is looked at afterwards, because who had taken it by then had
+        shown himself before.
         """
-        before, lapsed = time.monotonic(), self.lapsed
+        before, lost = time.monotonic(), self.lapsed or self.doubtful
         answered = await self.hands.bus.in_progress(self.message)
-        if answered and lapsed and not await self.hands.alone():
+        if answered and lost and not await self.hands.alone():
             return False
         if answered:
             self.leased_at = before
