@@ -9,7 +9,7 @@ from libs.common.events.domain import DnsRecord, DomainState
 from libs.common.principal import Principal
 from libs.common.serve import requires, router
 from services.providers.api.answers import Domain, DomainWithDns, domain_answer, domain_with_dns
-from services.providers.api.calling import Id, TheRegistry, calling, tell
+from services.providers.api.calling import Digits, Id, TheRegistry, calling, tell
 from services.providers.api.requests import CreateDomain
 from services.providers.domain.domain_name import normalise
 from services.providers.domain.domains import by_name
@@ -44,7 +44,7 @@ def domain_routes() -> APIRouter:
     async def list_email_domains(
         registry: TheRegistry,
         _: Annotated[Principal, requires("email_domains:read")],
-        provider_id: Annotated[int | None, Query(ge=1)] = None,
+        provider_id: Annotated[Digits | None, Query(ge=1)] = None,
     ) -> list[Domain]:
         """Every domain, newest first; of one provider if asked for."""
         states = sorted(registry.domains.live.values(), key=lambda state: state.id, reverse=True)

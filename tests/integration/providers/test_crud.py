@@ -229,6 +229,25 @@ def test_a_provider_that_cannot_be_is_refused_by_its_field(
     with_service(clean_nats, tmp_path, scenario)
 
 
+def test_an_id_is_digits_and_nothing_that_looks_like_a_number(
+    clean_nats: NatsAddress, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    async def scenario(api: Api) -> None:
+        await api.made()
+        for id in ("1.0", "1_", "0_1", "+1", "%201", "1%20", "1e0", "0", "-1"):
+            for method, target, name in (
+                ("DELETE", f"/api/email-providers/{id}", "id"),
+                ("DELETE", f"/api/email-domains/{id}", "id"),
+                ("GET", f"/api/email-domains?provider_id={id.replace('+', '%2B')}", "provider_id"),
+            ):
+                with subtests.test(f"{method} {target}"):
+                    answer = await api(method, target)
+                    assert (answer.status, fields(answer)) == (400, [name])
+        assert (await api("GET", "/api/email-providers/1")).status == 200
+
+    with_service(clean_nats, tmp_path, scenario)
+
+
 def test_the_default_moves_and_there_are_never_two(clean_nats: NatsAddress, tmp_path: Path) -> None:
     async def scenario(api: Api) -> None:
         await api.made(is_default=True)
