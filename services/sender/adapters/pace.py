@@ -40,11 +40,15 @@ class Pace:
     @property
     def rate(self) -> float | None:
         """Turns a second now, None when nothing limits them."""
-        rates = [rate for rate in (self.per_second, self._slowed) if rate is not None]
-        return min(rates) if rates else None
+        if self._slowed is None or self.per_second is None:
+            return self.per_second if self._slowed is None else self._slowed
+        return min(self.per_second, self._slowed)
 
     async def wait(self) -> None:
         """Wait for a turn and take it. What changes the pace counts for those who are waiting, too."""
+        if self.rate is None and not self._queue.locked():
+            self._take()
+            return
         async with self._queue:
             while (left := self._until_turn()) > 0:
                 self._changed.clear()

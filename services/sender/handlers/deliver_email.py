@@ -60,7 +60,8 @@ async def deliver_email(deps: DeliverDeps, work: Work) -> Finished:
     accepted = work.accepted or await deps.mailroom.accepted(attempt)
     if accepted is None:
         return await over(deps, work, reason="content_lost", text="The log has lost the email.")
-    work = replace(work, accepted=accepted)
+    if work.accepted is None:
+        work = replace(work, accepted=accepted)
     try:
         return await _through(deps, work, await Ways.of(deps, work, accepted))
     except _NoMessage as error:

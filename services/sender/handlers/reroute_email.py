@@ -67,7 +67,7 @@ class Ways:
         """The same with the email's bodies, which may be lost."""
         if self.content is not None:
             return self
-        return replace(self, content=await self.deps.mailroom.content(self.accepted))
+        return Ways(self.deps, self.work, self.accepted, await self.deps.mailroom.content(self.accepted))
 
     def is_open(self) -> bool:
         """Whether somebody else could send it now."""
