@@ -17,13 +17,17 @@ FIRST_PAUSE = 0.2  # seconds before a dead process is started again, doubling
 LONGEST_PAUSE = 5.0
 STABLE_AFTER = 10.0  # seconds of running after which the pause is the first one again
 LOG_BYTES = 16 << 20
+SETTINGS_REFUSED = 2  # the status with which a process ends that cannot use its settings (libs.common.settings)
 ROOT = Path(__file__).parents[2]
 
 State = Literal["down", "running", "waiting", "held"]
 
 
 class Child:
-    """Holds the process of one part. `on_change` is called whenever a pid appears or goes."""
+    """Holds the process of one part. `on_change` is called whenever a pid appears or goes.
+
+    `refusal` is what a process said that ended because of its settings: starting it again cannot mend that.
+    """
 
     def __init__(self, part: Part, logs: Path, say: Callable[[str], None], on_change: Callable[[], None]) -> None:
         self.part = part
@@ -32,11 +36,13 @@ class Child:
         self.restarts = 0
         self.since = time.time()
         self.started: str | None = None
+        self.refusal: str | None = None
         self._say = say
         self._on_change = on_change
         self._process: subprocess.Popen[bytes] | None = None
         self._pause = FIRST_PAUSE
         self._timer: asyncio.TimerHandle | None = None
+        self._log_from = 0
 
     @property
     def pid(self) -> int | None:
@@ -49,6 +55,7 @@ class Child:
         self._forget_timer()
         self.rotate_log()
         with self.log.open("ab") as output:
+            self._log_from = output.tell()
             self._process = subprocess.Popen(
                 self.part.command,
                 stdin=subprocess.DEVNULL,
@@ -72,6 +79,7 @@ class Child:
         if self.state == "running":
             self.state = "waiting"
             self.restarts += 1
+            self.refusal = self._refusal() if status == SETTINGS_REFUSED else None
             self._pause = FIRST_PAUSE if ran >= STABLE_AFTER else self._pause
             self._say(f"{self.part.name} {_ending(status)}; started again in {self._pause:g} s{self._last_words()}")
             self._timer = asyncio.get_running_loop().call_later(self._pause, self._start_again)
@@ -83,6 +91,7 @@ class Child:
         self.state = "held" if hold else "down"
         self._forget_timer()
         self._pause = FIRST_PAUSE
+        self.refusal = None
         if self._process is None:
             return
         patience = PATIENCE[self.part.rank]
@@ -119,10 +128,19 @@ class Child:
         """The end of the log, once: a process that cannot start says there why."""
         if self.restarts != 1:
             return ""
-        with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 2_000))
-            lines = file.read().decode(errors="replace").splitlines()[-4:]
+        lines = self._words(0).splitlines()[-4:]
         return "".join(f"\n    | {line}" for line in lines)
+
+    def _refusal(self) -> str | None:
+        """The lines about settings that the last process ended with, if it was them."""
+        named = [line for line in self._words(self._log_from).splitlines() if line.startswith("setting ")]
+        return "\n".join(named) or None
+
+    def _words(self, since: int) -> str:
+        """The end of the log, from this offset on at most."""
+        with self.log.open("rb") as file:
+            file.seek(max(since, self.log.stat().st_size - 2_000))
+            return file.read().decode(errors="replace")
 
 
 def _ending(status: int) -> str:

@@ -46,10 +46,14 @@ class Supervisor:
         self.children[name].start()
 
     async def ready(self, names: Iterable[str], seconds: float) -> list[str]:
-        """Waits until these parts serve; says what is missing meanwhile. The answer is who does not."""
+        """Waits until these parts serve; says what is missing meanwhile. The answer is who does not.
+
+        Raises LocalError as soon as one of them ends because of its settings.
+        """
         begun, said = time.monotonic(), time.monotonic()
         missing = dict.fromkeys(names, "")
         while missing and not self.asked_to_stop.is_set():
+            self._check_settings(missing)
             for name, found in zip(list(missing), await asyncio.gather(*map(self._missing, missing)), strict=True):
                 if found is None:
                     del missing[name]
@@ -110,6 +114,12 @@ class Supervisor:
         if child.pid is None:
             return f"its process ({child.state})"
         return await asyncio.to_thread(child.part.waiting_for, child.pid)
+
+    def _check_settings(self, names: Iterable[str]) -> None:
+        said = {name: refusal for name in names if (refusal := self.children[name].refusal) is not None}
+        if said:
+            lines = dict.fromkeys(line for refusal in said.values() for line in refusal.splitlines())
+            raise LocalError("\n  ".join((f"{', '.join(said)} cannot run with these settings:", *lines)))
 
     def _reap(self) -> None:
         for child in self.children.values():

@@ -2,17 +2,30 @@
 
 import asyncio
 import logging
-import os
 import sys
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common import logs
 from libs.common.bus import Bus, BusError, RefusedError
-from libs.common.settings import PREFIX
+from libs.common.settings import load
 from libs.common.streams import DEFAULT_STORE_BYTES, stream_configs
 
 log = logging.getLogger(__name__)
 
 _NOT_FOUND = 10059
+
+
+class BootstrapSettings(BaseModel):
+    """What the streams are made of, from the environment as with services."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    nats_url: Annotated[str, Field(repr=False)]  # it may hold a password
+    nats_replicas: int = Field(1, ge=1)
+    content_retention_days: int = Field(45, ge=0)
+    store_bytes: int = Field(DEFAULT_STORE_BYTES, gt=0)
 
 
 async def bootstrap(
@@ -37,8 +50,8 @@ async def bootstrap(
 
 
 async def _main() -> int:
-    environment = os.environ
-    bus = Bus(environment[f"{PREFIX}NATS_URL"], name="bootstrap")
+    settings = load(BootstrapSettings)
+    bus = Bus(settings.nats_url, name="bootstrap")
     await bus.start()
     try:
         if not await bus.wait_connected(15):
@@ -46,9 +59,9 @@ async def _main() -> int:
             return 1
         await bootstrap(
             bus,
-            replicas=int(environment.get(f"{PREFIX}NATS_REPLICAS", "1")),
-            retention_days=int(environment.get(f"{PREFIX}CONTENT_RETENTION_DAYS", "45")),
-            store_bytes=int(environment.get(f"{PREFIX}STORE_BYTES", DEFAULT_STORE_BYTES)),
+            replicas=settings.nats_replicas,
+            retention_days=settings.content_retention_days,
+            store_bytes=settings.store_bytes,
         )
     except BusError as error:
         log.error("the streams cannot be made: %s", error)  # noqa: TRY400 - the text says it all

@@ -17,7 +17,22 @@ def _ports(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _base_url(value: object) -> object:
+    """What paths are put behind: with a query or a fragment, or without a host, every link made of it leads nowhere."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none; its text may quote what was given
+        usable = False
+    if not usable or "?" in value or "#" in value or not value.isprintable() or " " in value:
+        raise ValueError("must be a URL like https://mail.example.com, without query and fragment")
+    return value
+
+
 Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=65535)]], BeforeValidator(_ports)]
+BaseUrl = Annotated[str, BeforeValidator(_base_url)]
 
 
 class Settings(BaseModel):
@@ -32,7 +47,7 @@ class Settings(BaseModel):
     nats_monitor_url: str | None = None
     nats_replicas: int = 1
     principal_key_file: Path
-    public_url: str = "http://localhost:8080"
+    public_url: BaseUrl = "http://localhost:8080"
     brand: str = "Temps"
 
 
@@ -47,7 +62,7 @@ class RelaySettings(Settings):
     keyring_file: Path
     local_inbox_smtp: str | None = None
     allow_custom_endpoints: bool = False
-    scaleway_api_url: str = "https://api.scaleway.com"
+    scaleway_api_url: BaseUrl = "https://api.scaleway.com"
     outbound_policy: Literal["allow_private", "public"] = "allow_private"
     smtp_ports: Ports = frozenset()
     own_ports: Ports = frozenset()
@@ -90,7 +105,7 @@ def load(model: type[AnySettings], environment: Mapping[str, str] | None = None)
         return model.model_validate(given)
     except ValidationError as error:
         problems = [
-            f"{names.get(str(item['loc'][0]), str(item['loc']))}: {item['msg']}"
+            f"{names.get(str(item['loc'][0]), str(item['loc']))}: {item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_input=False)
         ]
     for problem in problems:

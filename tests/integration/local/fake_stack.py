@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from deploy.local import control
+from deploy.local.errors import LocalError
 from deploy.local.home import Lock, open_home
 from deploy.local.parts import Part, Rank
 from deploy.local.supervisor import Supervisor, end_orphans
@@ -35,7 +36,11 @@ async def run(parts: list[Part]) -> None:
     async with Supervisor(home, parts, say) as supervisor, control.listening(home, supervisor):
         for name in supervisor.children:
             supervisor.start(name)
-        await supervisor.ready(supervisor.children, 10)
+        try:
+            await supervisor.ready(supervisor.children, 10)
+        except LocalError as error:
+            say(f"error: {error}")
+            sys.exit(1)
         say("up")
         await supervisor.asked_to_stop.wait()
     lock.release()

@@ -132,6 +132,15 @@ def test_a_part_that_cannot_live_is_tried_ever_more_slowly_and_its_last_words_ar
     assert gaps[2] >= 0.8
 
 
+def test_a_part_that_refuses_its_settings_is_not_waited_for_and_the_setting_is_named(tmp_path: Path) -> None:
+    refuses = "import sys; print('setting TEMPS_DNS_RESOLVER: must look like 192.0.2.1:53'); sys.exit(2)"
+    with running(tmp_path, a("fine"), a("particular", refuses, ready_file=str(tmp_path / "never"))) as stack:
+        stack.read_until("error: particular cannot run with these settings:")
+        stack.read_until("  setting TEMPS_DNS_RESOLVER: must look like 192.0.2.1:53")
+        assert stack.process.wait(15) == 1
+    assert (tmp_path / "order").read_text().splitlines()[-1] == "fine stops"
+
+
 def test_a_held_part_stays_down_until_it_is_started(tmp_path: Path) -> None:
     with running(tmp_path, a("one"), a("two")) as stack:
         stack.read_until("up")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from libs.common.bootstrap import BootstrapSettings
 from libs.common.settings import RelaySettings, Settings, SettingsError, load, own_ports, own_servers
 
 GIVEN = {"TEMPS_NATS_URL": "nats://127.0.0.1:4222", "TEMPS_PRINCIPAL_KEY_FILE": "key"}
@@ -37,3 +38,26 @@ def test_our_own_servers_are_known_by_name_and_port_said_or_usual() -> None:
     settings = load(RelaySettings, given)
     assert own_servers(settings) == {("nats-1", 4222), ("nats-2", 4333), ("nats-1", 8333)}
     assert own_ports(settings) == {4222, 4333, 8333, 8001, 5432, 8002}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mail.example.com", "ftp://mail.example.com", "https://", "https://x.example/?a=b", "http://[::1", "http://x:nix"],
+)
+def test_a_base_url_that_leads_nowhere_is_refused_at_the_start(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SettingsError):
+        load(Settings, {**GIVEN, "TEMPS_PUBLIC_URL": url})
+    assert capsys.readouterr().err.startswith("setting TEMPS_PUBLIC_URL: must be a URL like https://mail.example.com")
+
+
+@pytest.mark.parametrize("url", ["https://mail.example.com", "http://localhost:8080/", "https://x.example/mail"])
+def test_a_base_url_stays_as_it_was_given(url: str) -> None:
+    assert load(Settings, {**GIVEN, "TEMPS_PUBLIC_URL": url}).public_url == url
+
+
+def test_streams_are_not_made_of_settings_that_make_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SettingsError):
+        load(BootstrapSettings, {**GIVEN, "TEMPS_CONTENT_RETENTION_DAYS": "-1", "TEMPS_STORE_BYTES": "much"})
+    said = capsys.readouterr().err
+    assert "TEMPS_CONTENT_RETENTION_DAYS" in said
+    assert "TEMPS_STORE_BYTES" in said
