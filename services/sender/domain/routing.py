@@ -75,7 +75,7 @@ def decide_route(
     if domain is None:
         default = default_provider(providers)
         if default is None:
-            return Captured(Route(reason="none", detail=f"no provider for {sender_domain} and no default"))
+            return Captured(Route(reason="none", detail=f"no provider for {sender_domain} and {_lack(providers)}"))
         return _at(default, Route(reason="default"), providers, complain)
     if domain.status != "verified":
         return Refused("domain_not_verified", domain)
@@ -104,6 +104,14 @@ def default_provider(providers: Mapping[int, ProviderState]) -> ProviderState | 
     """The default, if it can take mail of any domain, which only SMTP relays do; there is at most one."""
     taking = (each for each in providers.values() if each.is_default and each.is_active)
     return next((each for each in taking if each.provider_type == "smtp"), None)
+
+
+def _lack(providers: Mapping[int, ProviderState]) -> str:
+    """Why there is no default provider, in words that follow "and"; a default that cannot stand in is named."""
+    named = next((each for each in providers.values() if each.is_default and each.is_active), None)
+    if named is None:
+        return "no default"
+    return f"the default, {named.id} ({named.name}), sends for no domain that is not registered with it"
 
 
 def candidates(home: ProviderState) -> list[int]:

@@ -152,15 +152,16 @@ def test_an_unregistered_domain_goes_to_the_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "default",
+    ("default", "said"),
     [
-        None,
-        provider_state(3, 25, is_default=True, is_active=False),
-        provider_state(3, 25, is_default=True, provider_type="ses", smtp=None),
+        (None, "and no default"),
+        (provider_state(3, 25, is_default=True, is_active=False), "and no default"),
+        (provider_state(3, 25, is_default=True, provider_type="ses", smtp=None), "and the default, 3 ("),
     ],
 )
-def test_an_unregistered_domain_is_captured_without_a_default_that_can_send(default: Any) -> None:
+def test_an_unregistered_domain_is_captured_without_a_default_that_can_send(default: Any, said: str) -> None:
     known = providers(ACTIVE, default) if default is not None else providers(ACTIVE)
     decision = decide_route("other.example", registered(), known)
     assert isinstance(decision, Captured)
     assert decision.route.reason == "none"
+    assert f"no provider for other.example {said}" in (decision.route.detail or "")
