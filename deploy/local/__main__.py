@@ -163,7 +163,11 @@ def _rotate_keys(_: argparse.Namespace) -> int:
     from deploy.local.rotation import rotate_keys  # noqa: PLC0415
     from deploy.local.up import say  # noqa: PLC0415
 
-    rotate_keys(open_home(os.environ), say)
+    try:
+        rotate_keys(open_home(os.environ), say)
+    except KeyboardInterrupt:
+        print("interrupted: nothing is lost, old and new keys are both good; make rotate-keys goes on", file=sys.stderr)
+        raise
     return 0
 
 

@@ -10,11 +10,17 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 PREFIX = "TEMPS_"
+_LAST_PORT = 65535
 
 
 def _ports(value: object) -> object:
     """`25,465` as it stands in an environment variable."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    ports = [part.strip() for part in value.split(",") if part.strip()]
+    if not all(port.isascii() and port.isdigit() and 1 <= int(port) <= _LAST_PORT for port in ports):
+        raise ValueError("must be ports, separated by commas, like 25,465,587")
+    return ports
 
 
 def _base_url(value: object) -> object:
@@ -31,7 +37,7 @@ def _base_url(value: object) -> object:
     return value
 
 
-Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=65535)]], BeforeValidator(_ports)]
+Ports = Annotated[frozenset[Annotated[int, Field(ge=1, le=_LAST_PORT)]], BeforeValidator(_ports)]
 BaseUrl = Annotated[str, BeforeValidator(_base_url)]
 
 

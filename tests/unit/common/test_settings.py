@@ -55,6 +55,13 @@ def test_a_base_url_stays_as_it_was_given(url: str) -> None:
     assert load(Settings, {**GIVEN, "TEMPS_PUBLIC_URL": url}).public_url == url
 
 
+@pytest.mark.parametrize("ports", ["abc", "25;465", "0", "25,70000", "-1"])
+def test_ports_that_are_none_are_refused_with_an_example(ports: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SettingsError):
+        load(RelaySettings, {**GIVEN, "TEMPS_KEYRING_FILE": "ring", "TEMPS_SMTP_PORTS": ports})
+    assert "setting TEMPS_SMTP_PORTS: must be ports, separated by commas, like 25,465,587" in capsys.readouterr().err
+
+
 def test_streams_are_not_made_of_settings_that_make_none(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SettingsError):
         load(BootstrapSettings, {**GIVEN, "TEMPS_CONTENT_RETENTION_DAYS": "-1", "TEMPS_STORE_BYTES": "much"})
