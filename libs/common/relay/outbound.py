@@ -9,7 +9,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[tuple[str, ...]]]
@@ -105,10 +105,46 @@ def is_loopback_name(host: str) -> bool:
     return unwrapped(spelled).is_loopback if spelled else host.lower().rstrip(".") == "localhost"
 
 
-async def resolve(host: str, port: int) -> tuple[str, ...]:
+@dataclass(slots=True, eq=False)
+class SharedLookups:
+    """A resolver in which everybody who asks for a host while it is being looked up gets the same answer.
+
+    The system's resolver has few threads (uvloop's: 4) and a lookup given up goes on in its own: ten connections to a
+    relay whose name server is dead would otherwise hold up every other name.
+    """
+
+    lookup: Resolver
+    _under_way: dict[str, asyncio.Task[tuple[str, ...]]] = field(default_factory=dict)
+
+    async def __call__(self, host: str, port: int) -> tuple[str, ...]:
+        """As `lookup`, and what it raises."""
+        task = self._under_way.get(host)
+        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+            task = self._under_way[host] = asyncio.ensure_future(self._look_up(host, port))
+            task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    async def _look_up(self, host: str, port: int) -> tuple[str, ...]:
+        try:
+            return await self.lookup(host, port)
+        finally:
+            if self._under_way.get(host) is asyncio.current_task():
+                del self._under_way[host]
+
+    @staticmethod
+    def _done(task: asyncio.Task[tuple[str, ...]]) -> None:
+        if not task.cancelled():
+            task.exception()  # everybody may have given it up
+
+
+async def _system(host: str, port: int) -> tuple[str, ...]:
     """The host's addresses in the system's order of preference. Raises `socket.gaierror`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+resolve = SharedLookups(_system)
+"""The system's resolver."""
 
 
 async def permitted_addresses(

@@ -1,11 +1,12 @@
 """Where mail may be sent to: not to metadata services, not to our own servers, however the address is spelled."""
 
+import asyncio
 import ipaddress
 import socket
 
 import pytest
 
-from libs.common.relay.outbound import OutboundPolicy, OutboundRefused, literal, permitted_addresses
+from libs.common.relay.outbound import OutboundPolicy, OutboundRefused, SharedLookups, literal, permitted_addresses
 from tests.support import aio
 
 
@@ -175,3 +176,53 @@ def test_a_name_without_an_address_is_an_error_of_the_resolver() -> None:
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", True), ("[::1]", True), ("localhost", False)])
 def test_a_literal_is_an_address_as_written(host: str, *, expected: bool) -> None:
     assert (literal(host) is not None) is expected
+
+
+async def test_a_dead_name_is_looked_up_once_for_all_who_want_it_and_holds_up_no_other() -> None:
+    asked: list[str] = []
+    held = asyncio.Event()
+
+    async def system(host: str, _port: int) -> tuple[str, ...]:
+        asked.append(host)
+        if host == "dead.example":
+            await held.wait()
+            raise OSError("no answer")
+        return (f"10.0.0.{len(asked)}",)
+
+    async def impatient(host: str) -> tuple[str, ...]:
+        async with asyncio.timeout(0.02):
+            return await resolver(host, 25)
+
+    resolver = SharedLookups(system)
+    for _ in range(3):  # given up, it still goes on: nobody begins another
+        given_up = await asyncio.gather(*(impatient("dead.example") for _ in range(10)), return_exceptions=True)
+        assert {type(each) for each in given_up} == {TimeoutError}
+    assert asked == ["dead.example"]
+    assert await resolver("a.example", 25) == ("10.0.0.2",)
+    assert await resolver("a.example", 25) == ("10.0.0.3",), "an answer is not kept"
+    waiting = [asyncio.ensure_future(resolver("dead.example", 25)) for _ in range(2)]
+    await asyncio.sleep(0)
+    held.set()
+    assert {type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)} == {OSError}
+    with pytest.raises(OSError, match="no answer"):
+        await resolver("dead.example", 25)
+    assert asked.count("dead.example") == 2
+
+
+def test_a_lookup_that_ended_with_its_loop_is_begun_anew() -> None:
+    async def system(host: str, _port: int) -> tuple[str, ...]:
+        if loops:
+            return (host,)
+        loops.append(asyncio.get_running_loop())
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def given_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await resolver("a.example", 25)
+
+    loops: list[asyncio.AbstractEventLoop] = []
+    resolver = SharedLookups(system)
+    asyncio.run(given_up())
+    assert asyncio.run(resolver("a.example", 25)) == ("a.example",)
