@@ -69,6 +69,8 @@ class Projector:
         self._positions = Positions()
         self._stopped: dict[str, str] = {}
         self._behind = 0
+        self._goal: dict[str, int] = {}
+        """Where the log ended when we took the lead: who waits for nothing to be behind waits for ever under load."""
         self._trouble: str | None = "postgres"
         self.state = "starting"
         """`starting`, `standby`, `active` or `log_diverged`."""
@@ -152,6 +154,8 @@ class Projector:
         catching_up: asyncio.Task[None] | None = None
         try:
             await lane.open(durable=True)
+            if not self._caught_up:
+                self._goal = {name: (await self._bus.stream_state(name)).last_sequence for name in lane.streams}
             if self.state != "log_diverged":
                 self._set_state("active")
             if far:
@@ -214,7 +218,7 @@ class Projector:
         metrics.BEHIND.set(self._behind)
         for stopped in lane.stopped:
             self._halted(stopped)
-        if not self._behind:
+        if not self._behind or (lane.targets and all(lane.position(name) >= end for name, end in self._goal.items())):
             self._caught_up = True
         if not count:
             return

@@ -12,6 +12,7 @@ from libs.common.postgres import AwayError, Session, role_of
 from libs.common.projector.checkpoints import FencedError, prepare, standing
 from libs.common.projector.lane import Lane
 from libs.common.projector.model import live
+from libs.common.projector.reading import LogReader
 from libs.common.streams import EVENTS, LOG, TRACKING
 from tests.backing import Database
 from tests.support.projecting import (
@@ -51,6 +52,17 @@ async def test_a_projector_that_is_stopped_and_started_goes_on_where_it_was(
         async with projecting(bus, database) as projector:
             await reached(projector, bus)
         await assert_each_fact_once(database, bus)
+
+
+async def test_it_serves_once_it_has_come_past_what_was_there_though_more_keeps_coming(
+    clean_nats: NatsAddress, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LogReader, "behind", property(lambda _: 3), raising=True)  # as under a load that never pauses
+    async with log_at(clean_nats.url) as bus:
+        await publish(clean_nats.url, numbered(300))
+        async with projecting(bus, database) as projector:
+            await until(lambda: projector.waiting_for() == [])
+            assert projector.position(EVENTS) == 300
 
 
 @pytest.mark.slow
