@@ -48,9 +48,12 @@ def may_have_been_begun(handed: Handed) -> bool:
     """For a suspect without an outcome: whether a lost worker may have had it on the wire.
 
     A count of 1 is believed when the attempt became due after the server began to count: then it cannot have been
-    handed out before. (No allowance for clocks: a killed server is away for longer than they differ.)
+    handed out before. (No allowance for clocks: a killed server is away for longer than they differ.) Where that is not
+    known, one that became due under the connection that lasts is believed too: a server that loses its counts loses its
+    connections with them.
     """
     if handed.num_delivered > 1:
         return True
     exact = handed.counted_since is not None and handed.due_at > handed.counted_since
+    exact = exact or handed.due_at > handed.connected_at + CLOCK_SECONDS
     return handed.index < handed.window and not exact

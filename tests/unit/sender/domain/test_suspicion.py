@@ -60,4 +60,12 @@ def test_after_a_reconnect_the_first_ones_may_have_been_in_somebodys_hands() -> 
 def test_a_count_of_one_is_believed_for_what_became_due_under_this_server() -> None:
     assert not may_have_been_begun(replace(FRESH, index=0))
     assert may_have_been_begun(replace(FRESH, index=0, due_at=NOW - 1_001))
-    assert may_have_been_begun(replace(FRESH, index=0, counted_since=None))
+
+
+def test_where_the_servers_start_is_not_known_the_connection_tells_what_may_have_been_handed_out_before() -> None:
+    retry = replace(FRESH, attempt=2, index=0, counted_since=None)
+    assert is_suspect(retry)
+    assert not may_have_been_begun(retry)
+    assert may_have_been_begun(replace(retry, connected_at=NOW - 1))
+    assert may_have_been_begun(replace(retry, connected_at=NOW + 1))
+    assert may_have_been_begun(replace(retry, num_delivered=2))
