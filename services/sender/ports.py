@@ -113,6 +113,10 @@ class Lease(Protocol):
         """Whether the final dot may be sent now: it is still ours, and what happens can be written down."""
         ...
 
+    def decided(self) -> None:
+        """What became of it is being written down: it is not to be handed back any more as if nothing had been."""
+        ...
+
     async def regain(self) -> bool:
         """Nothing was sent so far: wait until sending is possible again; False when the lease is lost."""
         ...

@@ -62,9 +62,9 @@ class LogJournal:
                 fact = decode(found.data, log_subject=found.subject, stream=EVENTS, sequence=sequence)
                 if fact.data.get("email_id") == str(attempt.email_id):
                     return fact
-        elif not redelivered and self.recent.knows_of(attempt.due_at.timestamp()):
+        elif not redelivered and self.recent.knows_of(attempt.outcome_since.timestamp()):
             return None
-        shard, since = shard_of(attempt.email_id), attempt.due_at - _CLOCKS
+        shard, since = shard_of(attempt.email_id), attempt.outcome_since - _CLOCKS
         return await persistently(lambda: read_outcome(self.bus, attempt.key, shard, since))
 
     async def record(self, fact: EmailFact, *, correlation_id: str | None, causation_id: str | None) -> Envelope:

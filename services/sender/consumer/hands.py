@@ -38,6 +38,8 @@ class Held:
     task: asyncio.Task[None] | None = None
     dotted: bool = False
     """The final dot was allowed: from here on the relay may have the message."""
+    deciding: bool = False
+    """The log may say already what became of it: whoever gets it next has to look there."""
     asking: bool = False
     """The other workers are being asked whether they have it: until they have answered it is in doubt."""
 
@@ -49,6 +51,15 @@ class Held:
             return False
         self.dotted = True
         return True
+
+    def decided(self) -> None:
+        """`services.sender.ports.Lease.decided`."""
+        self.deciding = True
+
+    @property
+    def untouched(self) -> bool:
+        """Whether somebody else may begin with it as if nothing had been."""
+        return not (self.dotted or self.deciding or self.asking)
 
     async def regain(self) -> bool:
         """`services.sender.ports.Lease.regain`."""

@@ -127,7 +127,7 @@ class Worker:
         self.feeding.gate.draining = True
         left = [each for each in held if each.task is not None and not each.task.done()]
         await cancelled([each.task for each in left if each.task is not None])
-        await self._hand_back([each for each in left if not (each.dotted or each.asking)])
+        await self._hand_back([each for each in left if each.untouched])
         for outlet in self.outlets.values():
             await outlet.close()
         if left:

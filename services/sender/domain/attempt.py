@@ -5,12 +5,15 @@ A schedule's body holds all that is needed to know what is due; the email itself
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from libs.common.events import Envelope, timestamp
 from libs.common.streams import EVENTS
+
+PARKED = timedelta(seconds=30)
+"""How long an attempt that has to stay with a closed provider makes room for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ class Attempt:
     def key(self) -> tuple[UUID, int, int]:
         """Two messages with the same key are two copies of the same work."""
         return self.email_id, self.number, self.provider_id
+
+    @property
+    def outcome_since(self) -> datetime:
+        """When its outcome was written at the earliest: of a parked attempt there may be a copy that was due before."""
+        return self.due_at - PARKED if self.pinned else self.due_at
 
     def body(self) -> dict[str, Any]:
         """What a schedule carries; provider and lane are in its target."""

@@ -151,6 +151,9 @@ async def _troubled(
     """Nothing was sent and it is nobody's fault but the provider's: another one sends it, or all of them wait."""
     deps, work = ways.deps, ways.work
     finished = await after_trouble(ways, provider, trouble)
+    if finished is None and not await work.lease.regain():
+        # Somebody else may have it by now: what came of it is his to say.
+        finished = Finished("left")
     if finished is None:
         outcomes = outcome.everybody(
             owed, "deferred", trouble.text, smtp_code=trouble.smtp_code, enhanced_status=trouble.enhanced_status

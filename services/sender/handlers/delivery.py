@@ -72,6 +72,7 @@ class Finished:
 
 async def conclude(deps: DeliverDeps, work: Work, fact: EmailFact) -> Finished:
     """The fact first, then what it asks for; the acknowledgement is the caller's."""
+    work.lease.decided()
     await deps.journal.record(fact, **causes(work))
     following = outcome.next_attempt(work.attempt, fact)
     if following is not None:

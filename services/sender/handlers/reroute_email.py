@@ -6,7 +6,6 @@ limits and lease apply. A crash between the two is mended like every other: who 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from libs.common.content import Content
 from libs.common.events import Envelope
@@ -15,7 +14,7 @@ from libs.common.events.provider import ProviderState
 from libs.common.relay.limits import Mail, complaints
 from libs.common.relay.port import Trouble
 from services.sender.domain import outcome
-from services.sender.domain.attempt import Attempt
+from services.sender.domain.attempt import PARKED, Attempt
 from services.sender.domain.routing import (
     Closed,
     candidates,
@@ -39,8 +38,6 @@ from services.sender.handlers.delivery import (
     tried,
 )
 
-PARKED = timedelta(seconds=30)
-"""How long an attempt that has to stay with a closed provider makes room for others."""
 PUBLISHED_WITHIN = 5.0
 """Seconds from the fact until the attempt that it moved is in the queue; later, it may be there a second time."""
 _REASON = {"circuit": "connection", "stopped": "configuration", "inactive": "configuration", "quota": "quota"}
@@ -149,15 +146,18 @@ async def while_closed(ways: Ways, provider: ProviderState, closed: Closed) -> F
     target = ways.open()
     if target is not None:
         return await _move(ways, provider, target, detail, because=closed.kind)
+    parked = work.attempt.pinned and elsewhere(deps, provider.id)
+    if not (work.attempt.tried or parked):
+        return None
+    if not await work.lease.regain():
+        return Finished("left")
     if work.attempt.tried:
         # It came here in another's place: the next attempt is made there.
         said = tried(deps, work, reason=_REASON[closed.kind])
         nobody = outcome.everybody(await pending(deps, work), "deferred", detail)
         return await conclude(deps, work, outcome.concluded(said, nobody))
-    if work.attempt.pinned and elsewhere(deps, provider.id):
-        await deps.journal.schedule(replace(work.attempt, due_at=deps.now() + PARKED))
-        return Finished("parked")
-    return None
+    await deps.journal.schedule(replace(work.attempt, due_at=deps.now() + PARKED))
+    return Finished("parked")
 
 
 async def provider_gone(deps: DeliverDeps, work: Work) -> Finished:
@@ -175,6 +175,8 @@ async def provider_gone(deps: DeliverDeps, work: Work) -> Finished:
     heir = next((each for each in heirs if _available(deps, each)), None) or next(iter(heirs), None)
     if heir is not None:
         return await _move(ways, gone, heir, f"{named(gone)} was deleted", because="deleted")
+    if not await work.lease.regain():
+        return Finished("left")
     said = tried(deps, work, reason="provider_deleted")
     if said.home_id is not None:
         nobody = outcome.everybody(await pending(deps, work), "deferred", f"{named(gone)} was deleted")
@@ -210,6 +212,7 @@ async def _move(ways: Ways, source: ProviderState, target: ProviderState, detail
         route=rerouted(ways.route(), home_id(ways.accepted), target.id, detail, named=able),
         tried=[*attempt.tried, source.id],
     )
+    work.lease.decided()
     stored = await deps.journal.record(fact, **causes(work))
     await follow(deps, attempt, stored)
     return Finished(fact.EVENT, moved_to=target.id, because=because)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from deploy.local.ports import free_port
 from libs.common.streams import presence_subject
 from services.sender.adapters.presence import Timing
 from tests.support.relay import ScriptedRelay, say
@@ -34,6 +35,28 @@ async def test_a_lease_that_only_looks_fresh_is_not_believed_where_another_worke
         assert relay.messages == []
         facts = await world.until_last(accepted.email_id, "sent", seconds=30)
         assert names(facts) == ["accepted", "sent"], "it knew that nothing had been sent"
+        assert len(relay.messages) == 1
+
+
+async def test_who_may_have_lost_its_message_does_not_write_down_that_the_provider_was_away(world: Sending) -> None:
+    """Another worker may have sent it by now: a deferral after that would have it sent once more."""
+    port = free_port()
+    await world.provider(1, port)
+    running = await world.start_worker(ack_wait=ACK_WAIT, timing=BRISK, nats_monitor_url=None)
+    await world.bus.publish(presence_subject("ffff"), b"working", headers={"Nats-TTL": "6s"})
+    await until(lambda: running.worker.presence.company() == ["ffff"])
+    running.bus.connected_at -= 60
+    hands = running.worker.feeding.hands
+    hands.distrust_before = float("inf")
+    accepted = await world.send()
+    key = (accepted.email_id, 1, 1)
+    await until(lambda: key in hands.held)
+    await until(lambda: key not in hands.held)
+    assert names(await world.facts(accepted.email_id)) == ["accepted"]
+    hands.distrust_before = 0.0
+    async with ScriptedRelay(port=port) as relay:
+        facts = await world.until_last(accepted.email_id, "sent", seconds=30)
+        assert names(facts) == ["accepted", "sent"]
         assert len(relay.messages) == 1
 
 

@@ -1,11 +1,16 @@
 """What another worker wrote down before it was lost is found, whenever it reached the log."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from libs.common.bus import Message
 from libs.common.events.email import EmailSent, RecipientOutcome
 from libs.common.streams import QUEUE, queue_consumer, queue_subject
-from tests.support.relay import ScriptedRelay
+from services.sender.domain import suspicion
+from services.sender.domain.attempt import PARKED, Attempt
+from tests.support.relay import ScriptedRelay, say
 from tests.support.sending import Sending, names
 
 ACK_WAIT = 3.0
@@ -41,3 +46,31 @@ async def test_an_outcome_that_reached_the_log_after_this_worker_began_is_no_los
             await world.drained()
         assert names(await world.facts(accepted.email_id)) == ["accepted", "sent"]
         assert relay.messages == []
+
+
+async def test_an_outcome_from_before_a_parked_attempt_became_due_is_found(world: Sending) -> None:
+    """Its first message came again, its acknowledgement lost, and another worker sent it while the second waited."""
+    running = await world.start_worker()
+    now = datetime.now(UTC)
+    accepted = await world.send(sender="hello@nobody.example")
+    outcome = RecipientOutcome(address="ada@example.com", outcome="accepted", smtp_code=250)
+    await world.fact(EmailSent(email_id=accepted.email_id, attempt=2, provider_id=1, recipients=[outcome]))
+    due_at = now + PARKED - timedelta(seconds=1)
+    parked = Attempt(accepted.email_id, 2, 1, "normal", due_at, now, 1, ("ada@example.com",), pinned=True)
+    found = await running.worker.journal.find(parked, redelivered=True)
+    assert found is not None
+    assert found.name == "email.sent"
+
+
+async def test_the_first_retries_after_a_start_are_sent_where_the_servers_start_is_not_known(
+    world: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with several NATS servers: nobody can have begun what became due under the connection that lasts."""
+    monkeypatch.setattr(suspicion, "CLOCK_SECONDS", 0.0)
+    async with ScriptedRelay({"RCPT": [say("451 4.7.1 greylisted")] * 2}) as relay:
+        await world.provider(1, relay.port)
+        await world.start_worker(nats_monitor_url=None)
+        accepted = await world.send()
+        facts = await world.until(accepted.email_id, lambda found: found[-1] in ("sent", "failed", "unknown"))
+        assert names(facts) == ["accepted", "deferred", "deferred", "sent"]
+        assert len(relay.messages) == 1
