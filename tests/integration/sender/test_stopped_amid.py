@@ -45,6 +45,8 @@ async def test_what_was_decided_amid_a_stop_is_not_decided_again(
         accepted = await world.send()
         async with asyncio.timeout(10):
             await written.wait()
+        if amid == "rerouted":
+            await world.until_last(accepted.email_id, "sent")
         await stopped.stop()
         other.worker.feeding.gate.draining = False
         await world.until_last(accepted.email_id, "sent", seconds=30)
