@@ -16,6 +16,7 @@ from services.sender.domain.suspicion import is_suspect, may_have_been_begun
 from services.sender.handlers.delivery import DeliverDeps, Finished, Work, conclude, over, pending, recipients, tried
 from services.sender.handlers.reroute_email import (
     Ways,
+    after_refusal,
     after_trouble,
     follow,
     just_moved,
@@ -136,13 +137,34 @@ async def _ended(
             text=result.detail or "No answer came after the final dot.",
         )
     else:
+        outcomes = _outcomes(result)
+        if _refused_by_stand_in(said, outcomes):
+            return await _refused(ways, provider, said, outcomes)
         fact = outcome.concluded(
             said,
-            _outcomes(result),
+            outcomes,
             provider_message_id=result.provider_message_id,
             captured=provider.is_local_inbox,
         )
     return await conclude(deps, work, fact)
+
+
+def _refused_by_stand_in(said: Tried, outcomes: list[RecipientOutcome]) -> bool:
+    """Whether another provider's email was refused for everybody, and no address is at fault."""
+    attempt = said.attempt
+    guest = said.home_id is not None and said.home_id != attempt.provider_id and not attempt.pinned
+    return guest and all(each.outcome == "failed" for each in outcomes)
+
+
+async def _refused(ways: Ways, provider: ProviderState, said: Tried, outcomes: list[RecipientOutcome]) -> Finished:
+    finished = await after_refusal(ways, provider, outcomes[0].text or "")
+    if finished is not None:
+        return finished
+    if not await ways.work.lease.regain():
+        return Finished("left")
+    deferred = [each.model_copy(update={"outcome": "deferred"}) for each in outcomes]
+    said = replace(said, reason="refused_by_fallback")
+    return await conclude(ways.deps, ways.work, outcome.concluded(said, deferred))
 
 
 async def _troubled(

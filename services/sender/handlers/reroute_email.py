@@ -139,6 +139,18 @@ async def after_trouble(ways: Ways, provider: ProviderState, trouble: Trouble) -
     return await _move(ways, provider, target, f"{named(provider)}: {trouble.text}", because=trouble.kind)
 
 
+async def after_refusal(ways: Ways, provider: ProviderState, refusal: str) -> Finished | None:
+    """A stand-in refused an email of another provider's for everybody: that is not the last word on it.
+
+    Its own provider would have taken it, had it been there: the sender's domain may be unknown here, or its DNS permit
+    nobody else. So the next one is asked; None: it waits for its own provider, which alone may fail it.
+    """
+    target = ways.open()
+    if target is None:
+        return None
+    return await _move(ways, provider, target, f"{named(provider)} refused it: {refusal}", because="refused")
+
+
 async def while_closed(ways: Ways, provider: ProviderState, closed: Closed) -> Finished | None:
     """What becomes of an attempt whose provider sends nothing now; None: it waits here."""
     deps, work = ways.deps, ways.work

@@ -200,6 +200,48 @@ async def test_a_refused_message_never_goes_elsewhere_and_opens_no_circuit(
         assert both.second.sessions == []
 
 
+async def test_a_fallback_that_refuses_an_email_does_not_fail_it(world: Sending) -> None:
+    refusing = {"RCPT": say("553 5.7.1 Sender address rejected: not owned by user")}
+    async with pair(world, other=refusing) as both:
+        await world.start_worker()
+        await both.kill_first()
+        sent = await world.send()
+        facts = await world.until_last(sent.email_id, "deferred")
+        assert names(facts) == ["accepted", "rerouted", "deferred"]
+        deferred = facts[-1].data
+        assert (deferred["provider_id"], deferred["next_provider_id"], deferred["reason"]) == (
+            2,
+            1,
+            "refused_by_fallback",
+        )
+        assert deferred["recipients"][0]["smtp_code"] == 553
+        async with ScriptedRelay(port=both.first.port) as revived:
+            await world.until_last(sent.email_id, "sent")
+            assert (len(revived.messages), len(both.second.messages)) == (1, 0)
+
+
+async def test_a_fallback_that_refuses_an_email_hands_it_to_the_next(world: Sending) -> None:
+    async with pair(world, other={"MAIL": say("550 5.7.1 not your sender")}) as both, ScriptedRelay() as third:
+        await world.provider(3, third.port)
+        await world.update(both.main, fallback_provider_ids=[2, 3])
+        await world.start_worker()
+        await both.kill_first()
+        sent = await world.send()
+        facts = await world.until_last(sent.email_id, "sent")
+        assert rerouted(facts) == [(1, 1, 2), (1, 2, 3)]
+        assert "refused it: 5.7.1 not your sender" in facts[2].data["route"]["detail"]
+        assert len(third.messages) == 1
+
+
+async def test_an_address_at_fault_is_final_at_a_fallback_too(world: Sending) -> None:
+    async with pair(world, other={"RCPT": say("550 5.1.1 no such user")}) as both:
+        await world.start_worker()
+        await both.kill_first()
+        sent = await world.send()
+        facts = await world.until_last(sent.email_id, "bounced")
+        assert rerouted(facts) == [(1, 1, 2)]
+
+
 async def test_an_unknown_outcome_never_goes_elsewhere_even_when_the_provider_dies_afterwards(world: Sending) -> None:
     async with pair(world, {"dot": [lose()]}) as both:
         running = await world.start_worker()
