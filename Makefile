@@ -135,7 +135,7 @@ check-tests: $(READY)
 	@$(BIN)/python -m pytest -q -n 2 $(wildcard tests/unit tests/contract)
 
 test: $(READY) $(EMULATORS_READY) ## every test but the benchmarks: make test ARGS='-k retry -x'
-	@$(BIN)/python -m pytest --ignore=tests/bench -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/bench -n 2 $(ARGS)
 
 ci: test ## what the build machine runs
 

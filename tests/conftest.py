@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.local.servers import NatsAddress
 from tests import backing
@@ -15,6 +17,17 @@ from tests.backing import Database, PostgresServer
 # The same examples every time: a failure here is a failure anywhere. Deadlines measure the machine, not the code.
 settings.register_profile("temps", derandomize=True, deadline=None)
 settings.load_profile("temps")
+
+
+class OneSystemAtATime(LoadScopeScheduling):  # type: ignore[misc] # untyped
+    """With several workers one of them runs the tests of whole systems: two systems would be in each other's way."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/e2e" if nodeid.startswith("tests/e2e/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return OneSystemAtATime(config, log)
 
 
 def pytest_report_header() -> str:

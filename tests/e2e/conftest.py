@@ -1,20 +1,11 @@
 """One running stack for the end-to-end tests: five services, NATS, Postgres and the inbox, each its own process."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.client import Api
 from tests.e2e.stack import Stack, running
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers one of them runs these, one after the other: each of them is a whole system's work."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @pytest.fixture(scope="session")
