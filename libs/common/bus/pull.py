@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _GRACE = 2.0
 """Seconds after a request's own expiry until it is taken for lost."""
+_FAREWELL, _QUIET = 0.08, 0.02
+"""Seconds for either half of a goodbye, and without a message until no more are taken to be coming."""
 
 
 class Puller:
@@ -82,6 +84,30 @@ class Puller:
         await self._ready()
         if len(self._buffer) < n:
             await self._ask(n - len(self._buffer), wait)
+
+    async def leave(self) -> list[Message]:
+        """Ask for nothing more; everything that was on its way here.
+
+        The server goes on sending what was asked for until it hears of our leaving, and what it was about to send then
+        is lost: it comes again elsewhere looking like a lost worker's. So what is coming is let come first.
+        """
+        await self._until_quiet()
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None and self._bus.connected:
+            with contextlib.suppress(Exception):  # without an answer there is nothing on its way either
+                async with asyncio.timeout(_FAREWELL):
+                    await subscription.drain()
+        taken = list(self._buffer)
+        self._buffer.clear()
+        return taken
+
+    async def _until_quiet(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                while self._outstanding > 0 and self._bus.connected:
+                    self._arrived.clear()
+                    async with asyncio.timeout(_QUIET):
+                        await self._arrived.wait()
 
     async def close(self) -> None:
         """Stop listening; messages handed out and not acknowledged come again elsewhere."""

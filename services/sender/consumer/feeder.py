@@ -206,8 +206,7 @@ class Feeder:
         """Ask for nothing more; what has come already is still worked on while the worker drains."""
         puller, self._puller = self._puller, None
         if puller is not None:
-            await puller.close()
-            self._start(puller.take(_ALL))
+            self._start(await puller.leave())
 
 
 def read_queued(message: Message) -> tuple[Attempt, Envelope | None]:

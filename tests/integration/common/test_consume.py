@@ -200,3 +200,19 @@ def test_an_unknown_or_future_id_is_unknown_without_a_read(clean_nats: NatsAddre
             wire.deaf = False
 
     run(main())
+
+
+def test_who_leaves_takes_along_everything_that_was_on_its_way(clean_nats: NatsAddress) -> None:
+    async def main() -> None:
+        async with wired_bus(clean_nats) as (bus, _):
+            await append_many(bus, 600)
+            for turn in range(20):
+                name = f"leaver-{turn}"
+                await bus.ensure_consumer(EVENTS, {"durable_name": name, "name": name, "ack_policy": "explicit"})
+                puller = bus.puller(EVENTS, name)
+                await puller.prefetch(500, wait=5.0)
+                handed = len(await puller.fetch(1, wait=5.0)) + len(await puller.leave())
+                info = await bus.api(f"CONSUMER.INFO.{EVENTS}.{name}")
+                assert info["num_ack_pending"] == handed
+
+    run(main())
