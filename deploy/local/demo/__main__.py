@@ -5,6 +5,7 @@ What it opens and clicks comes out of the mail that arrived in the inbox, so tha
 
 import os
 import secrets
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -62,7 +63,14 @@ def demo(home: Home, console: Console) -> None:
     show_figures(console, api, run, figures)
     for title, number in (("A bounce", BOUNCED), ("A deferral", DEFERRED)):
         show_email(console, api, title, sent[number])
-    console.print(f"\nMore of it: {url}/api/emails?tag={run.tag} and {url}/api/local-inbox", soft_wrap=True)
+    console.print("\nSee all of them:\n", markup=False)
+    console.print(f"  {listing(home, url, run)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def listing(home: Home, url: str, run: Run) -> str:
+    """The shell command that lists this run's emails; it reads the key from its file, so that no terminal shows it."""
+    key_file = shlex.quote(str(home / "api-key"))
+    return f'curl -sS "{url}/api/emails?tag={run.tag}" -H "Authorization: Bearer $(cat {key_file})"'
 
 
 def _each(
