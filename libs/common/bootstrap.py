@@ -20,12 +20,16 @@ _NOT_FOUND = 10059
 class BootstrapSettings(BaseModel):
     """What the streams are made of, from the environment as with services."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
     nats_url: Annotated[str, Field(repr=False)]  # it may hold a password
+    """NATS servers, separated by commas: `nats://user:password@host:4222`."""
     nats_replicas: int = Field(1, ge=1)
+    """Copies of each stream in a NATS cluster."""
     content_retention_days: int = Field(45, ge=0)
+    """Days that the bodies of emails are kept; 0 keeps them for good."""
     store_bytes: int = Field(DEFAULT_STORE_BYTES, gt=0)
+    """Bytes on disk that all streams together may take; `make up` measures the disk."""
 
 
 async def bootstrap(

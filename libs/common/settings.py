@@ -42,36 +42,51 @@ BaseUrl = Annotated[str, BeforeValidator(_base_url)]
 
 
 class Settings(BaseModel):
-    """What every process needs. A field `http_port` is read from `TEMPS_HTTP_PORT`."""
+    """What every process needs. A field `http_port` is read from `TEMPS_HTTP_PORT`.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    The docstring below a field is its line in the README's table of settings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
     http_host: str = "127.0.0.1"
+    """Address that the service listens on; `0.0.0.0` in containers. `make up` gives it to the gateway alone."""
     http_port: int = 0
+    """Port of the service's HTTP API; 0 takes a free one."""
     internal_port: int = 0
+    """Port of health and metrics where they have one of their own (gateway, worker); 0 takes a free one."""
     nats_url: Annotated[str, Field(repr=False)]  # it may hold a password
+    """NATS servers, separated by commas: `nats://user:password@host:4222`."""
     nats_monitor_url: str | None = None
+    """Base URL of the NATS server's monitoring port, which tells when the server started."""
     nats_replicas: int = 1
+    """Copies of each stream in a NATS cluster."""
     principal_key_file: Path
+    """File of the key that signs who is calling, from the gateway to the services."""
     public_url: BaseUrl = "http://localhost:8080"
+    """Base of tracking links and pixels: the gateway's address as recipients reach it."""
     brand: str = "Temps"
+    """Name of the product in pages and test emails."""
 
 
 class RelaySettings(Settings):
-    """What the processes that reach providers need besides.
-
-    `local_inbox_smtp` is `host:port` of the bundled inbox, None where there is none. `smtp_ports`: an SMTP provider's
-    port must be one of these, where any are named (`25,465,587`). `own_ports`: further ports of this machine that are
-    our own servers.
-    """
+    """What the processes that reach providers need besides."""
 
     keyring_file: Path
+    """File of the key ring that stored secrets are encrypted with (the gateway has a ring of its own)."""
     local_inbox_smtp: str | None = None
+    """`host:port` of the bundled inbox; unset where there is none."""
     allow_custom_endpoints: bool = False
+    """Lets `ses_credentials.endpoint_url` name another server than AWS."""
     scaleway_api_url: BaseUrl = "https://api.scaleway.com"
+    """Base URL of Scaleway's API."""
     outbound_policy: Literal["allow_private", "public"] = "allow_private"
+    """`public` refuses relays on this machine and in private networks. Link-local and metadata addresses and our own
+    ports are refused either way."""
     smtp_ports: Ports = frozenset()
+    """Ports that an SMTP provider may have, for instance `25,465,587`; unset allows any."""
     own_ports: Ports = frozenset()
+    """Ports of this machine that are our own servers, so that no provider may name them."""
 
 
 def own_ports(settings: Settings) -> frozenset[int]:

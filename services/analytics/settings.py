@@ -8,9 +8,11 @@ from libs.common.settings import Settings as CommonSettings
 
 
 class Settings(CommonSettings):
-    """`postgres_url` asks and projects, `postgres_owner_url` makes tables."""
+    """Postgres is reached as two roles: one asks and projects, the other makes the tables."""
 
     postgres_url: Annotated[str, Field(repr=False)]
+    """Postgres as the role that asks and projects."""
     postgres_owner_url: Annotated[str, Field(repr=False)]
+    """Postgres as the role that makes and changes tables."""
     count_machines: bool = False
-    """`TEMPS_COUNT_MACHINES`: hits of machines count like those of people."""
+    """Counts opens and clicks of known robots like those of people."""

@@ -32,6 +32,7 @@ def _name_server(value: object) -> object:
 
 
 class ProvidersSettings(RelaySettings):
-    """`dns_resolver` is the name server that domains are checked with; None asks the system's."""
+    """What the providers service needs besides."""
 
     dns_resolver: Annotated[NameServer | None, BeforeValidator(_name_server)] = None
+    """`ip:port` of the name server that sending domains are checked with; unset asks the system's."""

@@ -16,7 +16,9 @@ class InboxSettings(Settings):
     """What the inbox needs beyond the common settings."""
 
     inbox_smtp_port: int
+    """SMTP port of the bundled inbox."""
     inbox_dir: Path
+    """Folder that keeps the mail of the bundled inbox."""
 
 
 @asynccontextmanager
