@@ -1,7 +1,10 @@
-"""What a relay's reply means for us: its words to ours, in two tables, first match wins.
+"""What a relay's reply means for us, and for whom it speaks: its words to ours, in two tables, first match wins.
 
-Basic codes: RFC 5321 section 4.2; enhanced codes: RFC 3463. The enhanced code says more about the reason, the
-basic code's class alone decides whether to try again; where the classes disagree, the refusal is temporary.
+A reply speaks of the connection, of the provider's settings, of our account there, of the message, or of a recipient.
+The first three are the provider's trouble: another provider sends the email, or it waits. The basic code says it
+(RFC 5321 section 4.2), then the enhanced code (RFC 3463), and last a known wording (`wordings.py`). For message and
+recipient the basic code's class alone decides whether to try again; where the classes disagree, the refusal is
+temporary.
 """
 
 import base64
@@ -11,6 +14,7 @@ from typing import Literal
 from urllib.parse import quote, quote_plus
 
 from libs.common.relay.port import RecipientReply, Trouble, Verdict
+from libs.common.relay.wordings import About, speaks_of
 
 Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "dot"]
 
@@ -30,19 +34,38 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """A reply that speaks of the provider. Codes are inclusive bounds."""
+    """A reply that speaks of the provider. Codes are inclusive bounds.
+
+    `details`: the enhanced code without its class is one of these. `words`: the text matches. `about`: a known wording
+    in the text speaks of that, and no enhanced code names something about the mail itself.
+    """
 
     first: int
     last: int
     stages: frozenset[Stage]
     kind: Literal["connection", "configuration", "throttled", "quota"]
     words: re.Pattern[str] | None = None
+    details: frozenset[str] | None = None
+    about: About | None = None
 
+
+# RFC 3463 sections 3.2 to 3.6: the mailbox does not exist, moved, is disabled or full; the message is too big, or has
+# too many recipients. Microsoft answers x.2.0 for its submission quota, so that one says nothing.
+_ABOUT_THE_MAIL = frozenset({"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "2.2", "2.3", "2.4", "3.4", "5.3"})
+# Google, "SMTP errors and codes", 2024: x.4.5 sending limit, x.7.28 rate of unsolicited mail. Microsoft, "NDR error
+# codes in Exchange Online", 2024: x.1.90 daily recipients, x.7.232, x.7.233 and x.7.236 the tenant's external
+# recipients, x.7.705 the tenant's threshold.
+_USED_UP = frozenset({"4.5", "1.90", "7.28", "7.232", "7.233", "7.236", "7.705"})
+# The same list of Microsoft's: x.7.54 and x.7.64 relaying, x.7.57 not authenticated, x.7.60 may not send as this
+# sender, x.7.750 unregistered domain.
+_NOT_OURS = frozenset({"7.54", "7.57", "7.60", "7.64", "7.750"})
 
 _PROVIDER = (
     # RFC 5321 section 3.8: 421 may come at any time and closes the channel. After the dot, too, it says that the
     # message was not taken: it is for another connection, or for another provider.
     _About(421, 421, _ANYWHERE, "connection"),
+    # Some refuse the login when what may be sent is used up; then nothing is wrong with the password.
+    _About(400, 599, frozenset({"auth"}), "quota", about="account"),
     # RFC 4954 section 6: authentication required, too weak, rejected, needs encryption.
     _About(530, 530, _ANYWHERE, "configuration"),
     _About(534, 535, _ANYWHERE, "configuration"),
@@ -56,6 +79,12 @@ _PROVIDER = (
     # RFC 4954 section 6: 454 in answer to AUTH is the server's own, temporary failure.
     _About(400, 499, frozenset({"starttls", "auth"}), "connection"),
     _About(500, 599, frozenset({"starttls", "auth"}), "configuration"),
+    _About(500, 599, _TRANSACTION, "quota", details=_USED_UP),
+    _About(500, 599, _TRANSACTION, "configuration", details=_NOT_OURS),
+    _About(400, 599, _TRANSACTION, "configuration", about="settings"),
+    _About(400, 599, _TRANSACTION, "quota", about="account"),
+    # A permanent code with words of "later": the words are believed, for a lost email costs more than a late one.
+    _About(500, 599, _TRANSACTION, "connection", about="connection"),
     # RFC 7504: 554 or 521 instead of a greeting is the host's refusal to speak with us, not with a recipient.
     _About(400, 599, _OPENING, "connection"),
 )
@@ -129,10 +158,18 @@ def provider_trouble(stage: Stage, code: int, text: str) -> Trouble | None:
     """The trouble a reply at `stage` speaks of; None when it is about recipients. `text` must be clean."""
     if code < 400:
         return None
+    enhanced = enhanced_status(text)
+    detail = enhanced[2:] if enhanced else ""
+    about = speaks_of(text) if detail not in _ABOUT_THE_MAIL else None
     for row in _PROVIDER:
-        fits = row.first <= code <= row.last and stage in row.stages
-        if fits and (row.words is None or row.words.search(text)):
-            return Trouble(row.kind, text, code, enhanced_status(text))
+        if (
+            row.first <= code <= row.last
+            and stage in row.stages
+            and (row.words is None or row.words.search(text))
+            and (row.details is None or detail in row.details)
+            and (row.about is None or row.about == about)
+        ):
+            return Trouble(row.kind, text, code, enhanced)
     return None
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from libs.common.relay.classify import clean
 from libs.common.relay.port import RecipientReply, SendResult, Submission, Trouble, answered, troubled, unknown
 from libs.common.relay.scaleway_call import Answer
+from libs.common.relay.wordings import speaks_of
 
 Meaning = Literal["configuration", "quota", "throttled", "connection", "deferred", "failed", "unknown"]
 """The provider's trouble of that kind, the message's delay or failure, or nobody knows."""
@@ -57,6 +58,8 @@ def meaning(answer: Answer) -> Meaning:
     if answer.type == "invalid_arguments" and _arguments(answer) & _SETTINGS:
         return "configuration"
     by_type = _TYPES.get(answer.type)
+    if by_type == "failed" and speaks_of(words(answer, ())) == "account":
+        return "quota"
     return by_type or _STATUSES.get(answer.status) or _CLASSES.get(answer.status // 100, "connection")
 
 

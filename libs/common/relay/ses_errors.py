@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from libs.common.relay.classify import clean
+from libs.common.relay.wordings import About, speaks_of
 
 Kind = Literal["connection", "configuration", "throttled", "quota", "failed", "unknown"]
 """The first four are troubles of the provider; `failed` is the message's; `unknown` is nobody's."""
@@ -69,12 +70,13 @@ _ENDPOINT = "What answers there does not seem to be SES: check the endpoint."
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A refusal with one of these `codes`, and with these `words` in its text where any are given."""
+    """A refusal with one of these `codes`, and with these `words` or a known wording `about` that in its text."""
 
     kind: Kind
     codes: frozenset[str]
     suggestion: str | None = None
     words: re.Pattern[str] | None = None
+    about: About | None = None
 
 
 def _words(pattern: str) -> re.Pattern[str]:
@@ -95,6 +97,7 @@ _TABLE = (
     # v1's name for it, and its text in v2, when one configuration set is paused.
     _Row("configuration", frozenset({"AccountSendingPaused", "ConfigurationSetSendingPaused"}), _PAUSED),
     _Row("configuration", _MESSAGE, _PAUSED, _words(r"sending (is |has been )?paused")),
+    _Row("quota", _MESSAGE, about="account"),
     _Row("configuration", frozenset({"RequestTimeTooSkewed", "RequestExpired"}), _CLOCK),
     # "Signature expired: 20260504T… is now earlier than …", "Signature not yet current: …".
     _Row("configuration", _SIGNATURE, _CLOCK, _words(r"expired|not yet current")),
@@ -144,8 +147,10 @@ def meaning(refused: Refused, words: Words) -> Meaning:
     # Without a code it is not SES that speaks, and what a gateway says is a page of HTML.
     text = words(f"{refused.code}: {refused.message}" if refused.code else "")
     text = text.removesuffix(":") or f"the endpoint answered with status {refused.status}"
+    about = speaks_of(refused.message)
     for row in _TABLE:
-        if refused.code in row.codes and (row.words is None or row.words.search(refused.message)):
+        said = (row.words is None or row.words.search(refused.message)) and (row.about is None or row.about == about)
+        if refused.code in row.codes and said:
             return Meaning(row.kind, text, row.suggestion)
     for first, last, kind, suggestion in _STATUSES:
         if first <= refused.status <= last:

@@ -131,9 +131,27 @@ TOO_FAST = "454 Throttling failure: Maximum sending rate exceeded."
 USED_UP = "454 Throttling failure: Daily message quota exceeded."
 WITHOUT_TLS = "454 4.7.0 TLS not available"
 
+USED_UP_FOR_GOOD = (
+    ("550 5.4.5 at the dot (Gmail)", "dot", "550 5.4.5 Daily user sending limit exceeded."),
+    ("550 5.1.90 on RCPT (Microsoft)", "RCPT", "550 5.1.90 You have reached your daily limit for message recipients"),
+    ("554 5.2.0 at the dot (Microsoft)", "dot", "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceeded"),
+)
+NOT_FOR_US = (
+    ("554 5.7.1 relay access denied", "554 5.7.1 <bob@example.com>: Relay access denied"),
+    ("550 5.7.60 may not send as this sender", "550 5.7.60 Client does not have permissions to send as this sender"),
+)
 
-def stopped(codes: str) -> Seen:
-    return not_sent(codes, reason="configuration", provider="stopped")
+
+def codes(reply: str) -> str:
+    return " ".join(reply.split()[:2])
+
+
+def used_up(reply: str) -> Seen:
+    return not_sent(codes(reply), reason="quota", provider="quota used up")
+
+
+def stopped(words: str) -> Seen:
+    return not_sent(words, reason="configuration", provider="stopped")
 
 
 # One by one: each transaction of three takes one.
@@ -161,6 +179,11 @@ ROWS: tuple[Row, ...] = (
         "3.4", "454 Throttling (quota)", {"dot": [say(USED_UP)]},
         not_sent("454", reason="quota", provider="quota used up"),
     ),
+    *(
+        Row("3.4", relay, {stage: [say(reply)]}, used_up(reply))
+        for relay, stage, reply in USED_UP_FOR_GOOD
+    ),
+    *(Row("3.4", relay, {"RCPT": [say(reply)]}, stopped(codes(reply))) for relay, reply in NOT_FOR_US),
     Row("3.4", "454 4.7.0 TLS", {"STARTTLS": [say(WITHOUT_TLS)]}, stopped("454 4.7.0"), encryption="starttls"),
     Row("3.4", "530 5.7.0 must STARTTLS", {"MAIL": [say("530 5.7.0 Must issue STARTTLS")]}, stopped("530 5.7.0")),
     Row("3.4", "534 auth", {"AUTH": [say("534 5.7.9 too weak")]}, stopped("534 5.7.9"), login=True),
