@@ -7,9 +7,9 @@
         relay.sessions[0].commands              # every command line as it came
 
 Keys of a script: `connect`, the verbs (`EHLO`, `HELO`, `STARTTLS`, `AUTH`, `MAIL`, `RCPT`, `DATA`, `RSET`,
-`NOOP`, `QUIT`), MAIL or RCPT with the address (`RCPT:bob@b.example`), `content` (when the first content has
-arrived), `dot` (when the whole message has). A value is one act, done always, or a list of acts, done one
-after the other, then the default.
+`NOOP`, `QUIT`), MAIL or RCPT with the address (`RCPT:bob@b.example`), AUTH with the mechanism (`AUTH:PLAIN`),
+`content` (when the first content has arrived), `dot` (when the whole message has). A value is one act, done always,
+or a list of acts, done one after the other, then the default.
 """
 
 import asyncio
@@ -51,6 +51,8 @@ class ScriptedRelay:
         certificate: ssl.SSLContext | None = None,
         login: tuple[str, str] | None = None,
         mechanisms: Sequence[str] = ("PLAIN", "LOGIN"),
+        login_way: Literal["usual", "no initial response", "asks again"] = "usual",
+        challenges: tuple[str, str] = ("VXNlcm5hbWU6", "UGFzc3dvcmQ6"),
         port: int = 0,
     ) -> None:
         self.script = dict(script or {})
@@ -59,6 +61,8 @@ class ScriptedRelay:
         self.certificate = certificate
         self.login = login
         self.mechanisms: Sequence[str] = mechanisms
+        self.login_way = login_way
+        self.challenges = challenges
         self.port = port
         self.messages: list[Received] = []
         self.sessions: list[Session] = []

@@ -24,6 +24,8 @@ class Playing(Protocol):
     certificate: ssl.SSLContext | None
     login: tuple[str, str] | None
     mechanisms: Sequence[str]
+    login_way: Literal["usual", "no initial response", "asks again"]
+    challenges: tuple[str, str]
 
     async def act(self, stage: str, argument: str = "") -> Act | None: ...
 
@@ -143,16 +145,19 @@ class Conversation:
             initial = parts[2] if len(parts) > 2 else await self._asked("")
             _, user, password = base64.b64decode(initial).split(b"\0")
         elif mechanism == "LOGIN":
-            first = parts[2] if len(parts) > 2 else await self._asked("VXNlcm5hbWU6")
-            user = base64.b64decode(first)
-            password = base64.b64decode(await self._asked("UGFzc3dvcmQ6"))
+            if len(parts) > 2 and self.relay.login_way == "no initial response":
+                await self._do("AUTH:LOGIN <user>", "501 5.5.2 cannot decode AUTH parameter")
+                return
+            named = len(parts) > 2 and self.relay.login_way != "asks again"
+            user = base64.b64decode(parts[2] if named else await self._asked(self.relay.challenges[0]))
+            password = base64.b64decode(await self._asked(self.relay.challenges[1]))
         else:
             await self._do("AUTH", "504 5.5.4 mechanism not known")
             return
         self.session.login = (mechanism, user.decode(), password.decode())
         right = self.relay.login == (user.decode(), password.decode())
         default = "235 2.7.0 welcome" if right else "535 5.7.8 credentials invalid"
-        self.logged_in = await self._do("AUTH", default)
+        self.logged_in = await self._do("AUTH", default, mechanism)
 
     async def _asked(self, challenge: str) -> bytes:
         self.writer.write(f"334 {challenge}\r\n".encode())

@@ -21,6 +21,7 @@ from libs.common.relay.outbound import (
     unwrapped,
 )
 from libs.common.relay.port import Trouble
+from libs.common.relay.smtp_auth import HungUp, log_in, offered
 from libs.common.relay.smtp_dial import CannotConnect, address_literal, dial
 from libs.common.relay.smtp_settings import SmtpSettings
 from libs.common.relay.smtp_wire import Wire
@@ -42,9 +43,21 @@ class Dialer:
     resolver: Resolver = resolve
     contexts: dict[bool, ssl.SSLContext] = field(default_factory=dict, repr=False)
     """By whether certificates are verified; loading trusted ones takes milliseconds, so it is done once."""
+    worked: list[str] = field(default_factory=list, repr=False)
+    """The AUTH mechanism that worked last: a refusal of another one may count as a wrong password."""
 
     async def open(self) -> Wire:
         """Connect, encrypt, log in. Raises `CannotConnect`."""
+        refused: set[str] = set()
+        while True:
+            try:
+                return await self._open(frozenset(refused))
+            except HungUp as gone:
+                # Each mechanism is given up once, so this ends.
+                refused.add(gone.tried)
+
+    async def _open(self, refused: frozenset[str]) -> Wire:
+        """Raises `CannotConnect`, or `HungUp` when there is another mechanism than the `refused` ones."""
         settings = self.settings
         sock, address = await dial(
             settings.host,
@@ -57,7 +70,7 @@ class Dialer:
         wire: Wire | None = None
         try:
             smtp = await self._client(sock, address)
-            wire = await self._session(smtp)
+            wire = await self._session(smtp, refused)
         finally:
             if smtp is None:
                 sock.close()
@@ -92,7 +105,7 @@ class Dialer:
             self.contexts[verify] = await asyncio.to_thread(tls_context, self.settings.ca_file, verify=verify)
         return self.contexts[verify]
 
-    async def _session(self, smtp: aiosmtplib.SMTP) -> Wire:
+    async def _session(self, smtp: aiosmtplib.SMTP, refused: frozenset[str]) -> Wire:
         """Banner, EHLO, STARTTLS, EHLO again, AUTH: whichever of them this relay needs."""
         settings = self.settings
         await self._step("connect", lambda: smtp.connect(timeout=settings.timeouts.banner))
@@ -105,23 +118,24 @@ class Dialer:
             await self._step("starttls", lambda: smtp.starttls(server_hostname=settings.host))
             await self._step("ehlo", lambda: _hello(smtp))
         if settings.username:
-            await self._login(smtp)
+            await self._login(smtp, refused)
         transport, extensions = smtp.transport, dict(smtp.esmtp_extensions)
         if transport is None or transport.is_closing():
             raise CannotConnect(Trouble("connection", "the relay closed the connection (after EHLO or AUTH)"))
         return Wire(cast("asyncio.Transport", transport), extensions)
 
-    async def _login(self, smtp: aiosmtplib.SMTP) -> None:
-        """AUTH PLAIN (RFC 4616), else LOGIN; one of them only, or a wrong password would count twice."""
+    async def _login(self, smtp: aiosmtplib.SMTP, refused: frozenset[str]) -> None:
         user = self.settings.username or ""
         password = self.settings.password.get_secret_value() if self.settings.password else ""
-        if "plain" in smtp.server_auth_methods:
-            await self._step("auth", lambda: smtp.auth_plain(user, password))
-        elif "login" in smtp.server_auth_methods:
-            await self._step("auth", lambda: smtp.auth_login(user, password))
-        else:
+        mechanisms = offered(smtp, first=self.worked[0] if self.worked else None, without=refused)
+        if not mechanisms:
             text = "auth_not_offered: the relay offers neither AUTH PLAIN nor LOGIN"
             raise CannotConnect(Trouble("configuration", text))
+
+        async def act() -> None:
+            self.worked[:] = [await log_in(smtp, user, password, mechanisms)]
+
+        await self._step("auth", act)
 
     async def _step(self, stage: Stage, act: Callable[[], Awaitable[object]]) -> None:
         """Run one step of aiosmtplib's; every way in which it may fail, in our words."""

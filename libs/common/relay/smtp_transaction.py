@@ -26,14 +26,13 @@ from libs.common.relay.port import (
     unknown,
 )
 from libs.common.relay.smtp_envelope import commands, refused_unasked, stuffed
+from libs.common.relay.smtp_recipients import ENDS_THE_SESSION, about_recipients
 from libs.common.relay.smtp_settings import Timeouts
 from libs.common.relay.smtp_wire import Reply, Wire, WireBroken
 
 log = logging.getLogger(__name__)
 
 _BLOCK = 65536
-# In answer to MAIL on a kept connection: the farewell to an idle one, or a transaction that is not ours.
-_NOT_OURS = frozenset({421, 503})
 _WORDS = {
     "lost": "the relay closed the connection",
     "silent": "the relay did not answer in time",
@@ -42,7 +41,7 @@ _WORDS = {
 
 
 class Stale(Exception):
-    """A kept connection turned out to be dead before it answered anything: try a new one, for free."""
+    """A kept connection broke, or refused, before it had taken anything of this message: try a new one, once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class _Talk:
         return last if isinstance(last, SendResult) else outcomes | self._concerning(accepted, "dot", last)
 
     async def _open(self, opening: bytes, rcpts: list[bytes]) -> Reply:
-        """The answer to MAIL. Raises `Stale` when a kept connection breaks or says goodbye instead."""
+        """The answer to MAIL. Raises `Stale` when a kept connection breaks or refuses: nothing was said yet."""
         wire = self.wire
         wire.messages += 1
         reset, wire.needs_reset = wire.needs_reset, True
@@ -147,7 +146,10 @@ class _Talk:
             if wire.kept:
                 raise Stale from None
             raise
-        if wire.kept and (mail.code in _NOT_OURS or not cleared):
+        if wire.kept and (mail.code >= 400 or not cleared):
+            # Relays say goodbye to an idle or much used connection with whatever code they like (451 4.4.2, 450 for a
+            # limit per connection, 503 for a transaction that is not ours). If it was about the sender after all, the
+            # new connection, which has no past, says so again.
             raise Stale
         return mail
 
@@ -159,11 +161,18 @@ class _Talk:
 
     async def _recipients(self, rcpts: list[bytes]) -> dict[str, RecipientReply]:
         self.stage = "RCPT"
-        outcomes: dict[str, RecipientReply] = {}
+        answers: list[tuple[str, int, str]] = []
         for address, line in zip(self.asked, rcpts, strict=True):
             reply = await self._ask(line)
-            outcomes |= self._concerning([address], "rcpt", reply)
-        return outcomes
+            if reply.code in ENDS_THE_SESSION or reply.code // 100 == 3:
+                self._concerning([address], "rcpt", reply)
+            text = clean(reply.text, self.secrets)
+            self._note_disagreement(reply.code, text)
+            answers.append((address, reply.code, text))
+        found = about_recipients(answers)
+        if isinstance(found, Trouble):
+            raise _Trouble(found)
+        return found
 
     async def _mail_refused(self, mail: Reply, rcpts: int) -> dict[str, RecipientReply]:
         """The sender is refused, and with it every recipient; it is never their bounce."""
@@ -238,6 +247,9 @@ class _Talk:
             raise WireBroken("malformed")
         if stage == "data" and reply.code // 100 == 2:
             raise WireBroken("malformed")
-        if disagree(reply.code, enhanced_status(text)):
-            log.warning("the relay's codes disagree, taken as temporary: %d %s", reply.code, text)
+        self._note_disagreement(reply.code, text)
         return {address: recipient_reply(address, stage, reply.code, text) for address in addresses}
+
+    def _note_disagreement(self, code: int, text: str) -> None:
+        if disagree(code, enhanced_status(text)):
+            log.warning("the relay's codes disagree, taken as temporary: %d %s", code, text)

@@ -23,10 +23,12 @@ class Wording:
     example: str
 
 
+_SENDING = r"(?:daily|hourly|monthly|sending|send|submission|outgoing|outbound|relay|rate|messages?(?! size)|messaging)"
+
 WORDINGS: tuple[Wording, ...] = (
     Wording(
         "settings",
-        r"relay(?:ing)? (?:access )?(?:denied|prohibited|not (?:permitted|allowed))",
+        r"relay(?:ing)? (?:access )?(?:denied|prohibited|not (?:permitted|allowed))|\bno relaying\b",
         "Postfix smtpd.c, since 1999; Exim's default configuration ('relay not permitted'), 2023",
         "554 5.7.1 <bob@example.com>: Relay access denied",
     ),
@@ -57,7 +59,7 @@ WORDINGS: tuple[Wording, ...] = (
     ),
     Wording(
         "account",
-        r"(?:daily|hourly|monthly|sending|send|submission|outgoing|outbound|relay|rate|messages?(?! size)|messaging)\b[^.;]{0,60}"
+        rf"{_SENDING}\b[^.;]{{0,60}}"
         r"\b(?:limit|quota)s?\b[^.;]{0,40}\b(?:exceeded|reached|used up)",
         "Google, 'SMTP errors and codes' (5.4.5), 2024; IONOS, 2023",
         "550 5.4.5 Daily user sending limit exceeded",
@@ -65,7 +67,8 @@ WORDINGS: tuple[Wording, ...] = (
     Wording(
         "account",
         r"\b(?:exceed(?:ed|s)|reached|over)\b[^.;]{0,60}"
-        r"\b(?:daily|hourly|monthly|sending|send|submission|outgoing|outbound|relay|rate|messages?(?! size)|messaging)\b[^.;]{0,40}"
+        rf"\b{_SENDING}\b"
+        r"[^.;]{0,40}"
         r"\b(?:limit|quota)s?\b",
         "Microsoft, NDR 5.1.90, 2024; SendGrid, 2023",
         "550 5.1.90 You have reached your daily limit for message recipients",

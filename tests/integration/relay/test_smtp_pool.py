@@ -104,8 +104,12 @@ def test_a_relay_that_does_not_answer_quit_is_left_anyway() -> None:
 @both_ways
 @pytest.mark.parametrize(
     "fault",
-    [close(), reset(), say("421 4.4.2 idle for too long", "close"), say("503 5.5.1 nested MAIL")],
-    ids=("EOF", "RST", "421", "503"),
+    [
+        *(close(), reset(), say("421 4.4.2 idle for too long", "close"), say("503 5.5.1 nested MAIL")),
+        *(say("451 4.4.2 Timeout waiting for data from client.", "close"), say("450 4.7.0 too many on one connection")),
+        *(say("550 5.5.0 you have been here for long enough"), say("554 5.7.1 no", "close")),
+    ],
+    ids=("EOF", "RST", "421", "503", "451", "450", "550", "554"),
 )
 def test_a_kept_connection_that_dies_before_mail_is_answered_costs_nothing(
     fault: Act, extensions: tuple[str, ...]

@@ -202,3 +202,19 @@ def test_a_relay_that_knows_only_helo_is_spoken_to_in_its_way() -> None:
     assert outcomes(aio.run(sent(relay))) == {BOB: ("accepted", 250)}
     assert relay.sessions[0].verbs() == ["EHLO", "HELO", "MAIL", "RCPT", "DATA", "QUIT"]
     assert relay.messages[0].parameters == ""
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        ("550 5.4.5 Daily user sending limit exceeded", "deferred"),
+        ("554 try again later", "deferred"),
+        ("554 5.7.1 Relay access denied", "failed"),
+    ],
+)
+@pytest.mark.parametrize("first", [BOB, CAROL])
+def test_a_reply_about_us_beside_an_acceptance_is_one_recipients(reply: str, outcome: str, first: str) -> None:
+    relay = ScriptedRelay({f"RCPT:{BOB}": say(reply)})
+    second = CAROL if first == BOB else BOB
+    result = aio.run(sent(relay, first, second))
+    assert outcomes(result) == {BOB: (outcome, int(reply[:3])), CAROL: ("accepted", 250)}

@@ -180,14 +180,14 @@ ROWS: tuple[Row, ...] = (
         not_sent("454", reason="quota", provider="quota used up"),
     ),
     *(
-        Row("3.4", relay, {stage: [say(reply)]}, used_up(reply))
+        Row("3.4", relay, {stage: [say(reply)] * (2 if stage == "RCPT" else 1)}, used_up(reply))
         for relay, stage, reply in USED_UP_FOR_GOOD
     ),
-    *(Row("3.4", relay, {"RCPT": [say(reply)]}, stopped(codes(reply))) for relay, reply in NOT_FOR_US),
+    *(Row("3.4", relay, {"RCPT": [say(reply)] * 2}, stopped(codes(reply))) for relay, reply in NOT_FOR_US),
     Row("3.4", "454 4.7.0 TLS", {"STARTTLS": [say(WITHOUT_TLS)]}, stopped("454 4.7.0"), encryption="starttls"),
     Row("3.4", "530 5.7.0 must STARTTLS", {"MAIL": [say("530 5.7.0 Must issue STARTTLS")]}, stopped("530 5.7.0")),
-    Row("3.4", "534 auth", {"AUTH": [say("534 5.7.9 too weak")]}, stopped("534 5.7.9"), login=True),
-    Row("3.4", "535 auth", {"AUTH": [say("535 5.7.8 credentials invalid")]}, stopped("535 5.7.8"), login=True),
+    Row("3.4", "534 auth", {"AUTH": [say("534 5.7.9 too weak")] * 2}, stopped("534 5.7.9"), login=True),
+    Row("3.4", "535 auth", {"AUTH": [say("535 5.7.8 credentials invalid")] * 2}, stopped("535 5.7.8"), login=True),
     *(
         Row("3.4", relay, {"MAIL": [say(reply)]}, ended("failed", words), warning=f"refuses the sender: {reply}")
         for relay, reply, words in SENDER
