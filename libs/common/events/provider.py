@@ -48,6 +48,8 @@ class ProviderState(Part):
     rate_limit_per_second: float | None
     fallback_provider_ids: list[int]
     unknown_policy: Literal["retry", "hold"] = "retry"
+    helo_name: str | None = None
+    """What EHLO says to an SMTP relay; None is the machine's full name if it has one, else an address literal."""
     smtp: SmtpEndpoint | None
     credentials: dict[str, str | int | bool | None]
     credential_version: str | None

@@ -91,6 +91,7 @@ def _smtp(wanted: _Wanted) -> Relay:
         accept_invalid_certs=endpoint.accept_invalid_certs,
         max_connections=wanted.connections,
         timeouts=_SMTP_PATIENCE[wanted.patience],
+        helo_name=wanted.provider.helo_name,
     )
     around = wanted.surroundings
     return open_smtp_relay(settings, policy=replace(around.policy, ports=around.smtp_ports))

@@ -22,7 +22,7 @@ from libs.common.relay.outbound import (
 )
 from libs.common.relay.port import Trouble
 from libs.common.relay.smtp_auth import HungUp, log_in, offered
-from libs.common.relay.smtp_dial import CannotConnect, address_literal, dial
+from libs.common.relay.smtp_dial import CannotConnect, address_literal, dial, own_name
 from libs.common.relay.smtp_settings import SmtpSettings
 from libs.common.relay.smtp_wire import Wire
 
@@ -93,7 +93,7 @@ class Dialer:
             sock=sock,
             use_tls=settings.encryption == "tls",
             start_tls=False,
-            local_hostname=settings.helo_name or address_literal(sock),
+            local_hostname=settings.helo_name or await own_name() or address_literal(sock),
             tls_context=None if settings.encryption == "none" else await self._context(verify=not trusting),
             timeout=settings.timeouts.command,
         )

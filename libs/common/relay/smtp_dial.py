@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 
 from libs.common.relay.classify import clean
+from libs.common.relay.host_name import is_full_name
 from libs.common.relay.outbound import Address, OutboundPolicy, OutboundRefused, Resolver, permitted_addresses
 from libs.common.relay.port import Trouble
 
@@ -25,6 +26,8 @@ SUGGESTION = (
     "not allow this address or port. If Temps runs in a container, localhost is that container: use the relay's "
     "service name, or host.docker.internal for a relay on the machine itself."
 )
+_NAME_SECONDS = 2.0
+_own_name: list[str] = []
 _SAID_AGAIN_AFTER = 60.0
 _SAID_LIMIT = 1000
 
@@ -82,6 +85,17 @@ def address_literal(sock: socket.socket) -> str:
     """Our end of the connection as EHLO wants it from hosts without a name (RFC 5321 section 4.1.3)."""
     address = sock.getsockname()[0].partition("%")[0]
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+async def own_name() -> str | None:
+    """This machine's full name, None if it has none; looked up once, and for no longer than the name server takes."""
+    if not _own_name:
+        try:
+            async with asyncio.timeout(_NAME_SECONDS):
+                _own_name.append(await asyncio.to_thread(socket.getfqdn))
+        except TimeoutError:
+            _own_name.append("")
+    return _own_name[0] if is_full_name(_own_name[0]) else None
 
 
 async def _first(addresses: tuple[Address, ...], port: int, timeout: float) -> tuple[socket.socket, Address]:

@@ -37,7 +37,8 @@ class SmtpSettings:
     max_connections: int = 10
     timeouts: Timeouts = field(default_factory=Timeouts)
     helo_name: str | None = None
-    """Our name in EHLO; None is the address literal of our end (RFC 5321 section 4.1.4)."""
+    """Our name in EHLO; None is this machine's full name if it has one, else the address literal of our end of the
+    connection (RFC 5321 section 4.1.4)."""
     ca_file: str | None = None
     """A PEM bundle trusted beside the system's, for relays with a certificate of a private authority."""
     messages_per_connection: int = 100

@@ -1,6 +1,7 @@
 """What callers are told about providers and domains."""
 
 from datetime import datetime
+from typing import Literal
 
 from libs.common.events.domain import DnsRecord, DomainState, DomainStatus
 from libs.common.events.provider import LastTest, ProviderState, ProviderType, Stopped
@@ -20,6 +21,8 @@ class Provider(ResponseModel):
     max_connections: int
     rate_limit_per_second: float | None
     fallback_provider_ids: list[int]
+    unknown_policy: Literal["retry", "hold"]
+    helo_name: str | None
     credentials: dict[str, str | int | bool | None]
     last_test: LastTest | None
     stopped: Stopped | None

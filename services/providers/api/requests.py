@@ -1,6 +1,6 @@
 """What callers may send about providers and domains; unknown members are refused."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -17,11 +17,12 @@ from services.providers.api.blocks import (
     SmtpCredentials,
     SmtpCredentialsChange,
 )
-from services.providers.api.text import Line, Name
+from services.providers.api.text import HeloName, Line, Name
 from services.providers.domain.changes import Draft
 from services.providers.domain.credentials import BLOCKS, Block, accept
 from services.providers.domain.domain_name import normalise
 
+UnknownPolicy = Literal["retry", "hold"]
 Connections = Annotated[int, Field(ge=1, le=1_000)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
 
@@ -54,6 +55,8 @@ class CreateProvider(RequestModel):
     max_connections: Connections = 10
     rate_limit_per_second: Rate | None = None
     fallback_provider_ids: Fallbacks = Field(default_factory=list)
+    unknown_policy: UnknownPolicy = "retry"
+    helo_name: HeloName | None = None
 
     def draft(self) -> Draft:
         """The provider that is asked for. Raises `InvalidError`."""
@@ -77,6 +80,8 @@ class CreateProvider(RequestModel):
             max_connections=self.max_connections,
             rate_limit_per_second=self.rate_limit_per_second,
             fallback_provider_ids=tuple(self.fallback_provider_ids),
+            unknown_policy=self.unknown_policy,
+            helo_name=self.helo_name,
             credentials=accept(self.provider_type, given[wanted].model_dump()),
         )
 
@@ -94,6 +99,8 @@ class UpdateProvider(Change):
     max_connections: Connections = 10
     rate_limit_per_second: Rate | None = None
     fallback_provider_ids: Fallbacks = Field(default_factory=list)
+    unknown_policy: UnknownPolicy = "retry"
+    helo_name: HeloName | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -104,8 +111,8 @@ class UpdateProvider(Change):
 
     def settings(self) -> dict[str, Any]:
         """The given settings by name, credentials aside."""
-        names = self.model_fields_set - set(BLOCKS.values())
-        return {name: getattr(self, name) for name in names}
+        given = self.model_fields_set - set(BLOCKS.values())
+        return {name: getattr(self, name) for name in type(self).model_fields if name in given}
 
     def block(self, provider_type: ProviderType) -> Block | None:
         """The given members of the credential block; None when no block was given. Raises `InvalidError`."""

@@ -6,14 +6,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from libs.common.relay.host_name import check_helo_name, check_host
+
 # C0, DEL, C1, line and paragraph separators, surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # A key travels in an HTTP header (RFC 9110 section 5.5); a space in one came along when it was copied.
 _KEY = re.compile(r"[!-~]*")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _URL = re.compile(r"[!-~]+")
-# A host is part of a command line, a log line and an error: nothing but what names and addresses are made of.
-_HOST = re.compile(r"\[?[\w.:%-]+\]?\Z")
 
 
 def _printable(text: str) -> str:
@@ -26,15 +26,6 @@ def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
     return text
-
-
-def _host(text: str) -> str:
-    host = text.strip()
-    if not host:
-        raise ValueError("must not be blank")
-    if not _HOST.match(host):
-        raise ValueError("is not a host name or address")
-    return host
 
 
 def _key(text: str) -> str:
@@ -61,8 +52,10 @@ def _endpoint(text: str) -> str:
         raise wrong from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise wrong
-    if not _HOST.match(parts.hostname):
-        raise ValueError("names no host")
+    try:
+        check_host(parts.hostname)
+    except ValueError:
+        raise ValueError("names no host") from None
     if "@" in parts.netloc or "?" in text or "#" in text or "\\" in text:
         raise ValueError("must hold no user, query or fragment")
     return text
@@ -77,11 +70,14 @@ Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_print
 Secret = Annotated[str, Field(max_length=1024), AfterValidator(_printable)]
 """A user name, password or key."""
 
-Host = Annotated[str, Field(max_length=255), AfterValidator(_printable), AfterValidator(_host)]
+Host = Annotated[str, Field(max_length=255), AfterValidator(_printable), AfterValidator(check_host)]
 """A host name or address, trimmed."""
 
+HeloName = Annotated[str, Field(max_length=255), AfterValidator(_printable), AfterValidator(check_helo_name)]
+"""A host name in lower-case ASCII, or an address literal."""
+
 KeptHost = Annotated[
-    str, Field(max_length=255), AfterValidator(lambda text: text if text == "" else _host(_printable(text)))
+    str, Field(max_length=255), AfterValidator(lambda text: text if text == "" else check_host(_printable(text)))
 ]
 """The same in a change, where "" means unchanged."""
 

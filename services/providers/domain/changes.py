@@ -7,7 +7,7 @@ they are then, so that somebody else's change in between is seen; the order is s
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from libs.common.errors import InvalidError
 from libs.common.events.provider import (
@@ -40,6 +40,8 @@ class Draft:
     rate_limit_per_second: float | None
     fallback_provider_ids: tuple[int, ...]
     credentials: Credentials = field(repr=False)
+    unknown_policy: Literal["retry", "hold"] = "retry"
+    helo_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Change:
 def check_draft(draft: Draft, *, custom_endpoints: bool) -> None:
     """What can be refused without looking at other providers. Raises `InvalidError`."""
     check_region(draft.provider_type, draft.region)
+    _check_helo_name(draft.provider_type, draft.helo_name)
     check_endpoint(None, draft.credentials, allowed=custom_endpoints)
     if draft.is_default:
         _require_active(is_active=draft.is_active)
@@ -100,6 +103,8 @@ def drafted(
         max_connections=draft.max_connections,
         rate_limit_per_second=draft.rate_limit_per_second,
         fallback_provider_ids=list(draft.fallback_provider_ids),
+        unknown_policy=draft.unknown_policy,
+        helo_name=draft.helo_name,
         smtp=draft.credentials.endpoint,
         credentials=masked(draft.provider_type, draft.credentials),
         credential_version=version,
@@ -120,6 +125,7 @@ def next_to_update(
     settings = dict(change.settings)
     if "region" in settings:
         check_region(state.provider_type, settings["region"])
+    _check_helo_name(state.provider_type, settings.get("helo_name"))
     if settings.get("is_default"):
         _require_active(is_active=settings.get("is_active", state.is_active))
     elif settings.get("is_active") is False:
@@ -186,7 +192,12 @@ def same_route(one: ProviderState, other: ProviderState) -> bool:
 
 
 def _route(state: ProviderState) -> tuple[object, ...]:
-    return state.smtp, state.credential_version, None if state.provider_type == "smtp" else state.region
+    return (
+        state.smtp,
+        state.helo_name,
+        state.credential_version,
+        None if state.provider_type == "smtp" else state.region,
+    )
 
 
 def _with_credentials(state: ProviderState, credentials: Credentials, version: str | None) -> ProviderState:
@@ -197,6 +208,11 @@ def _with_credentials(state: ProviderState, credentials: Credentials, version: s
             "credential_version": version,
         }
     )
+
+
+def _check_helo_name(provider_type: ProviderType, name: str | None) -> None:
+    if name is not None and provider_type != "smtp":
+        raise InvalidError([("helo_name", f"does not belong to a provider of type {provider_type}")])
 
 
 def _require_active(*, is_active: bool) -> None:

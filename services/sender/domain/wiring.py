@@ -5,4 +5,4 @@ from libs.common.events.provider import ProviderState
 
 def wiring(provider: ProviderState) -> tuple[object, ...]:
     """Equal for two states that the same connection serves."""
-    return provider.provider_type, provider.smtp, provider.region, provider.credential_version
+    return provider.provider_type, provider.smtp, provider.helo_name, provider.region, provider.credential_version

@@ -44,6 +44,8 @@ def test_a_provider_is_created_shown_and_listed_newest_first(clean_nats: NatsAdd
             "max_connections": 10,
             "rate_limit_per_second": None,
             "fallback_provider_ids": [],
+            "unknown_policy": "retry",
+            "helo_name": None,
             "last_test": None,
             "stopped": None,
             "credentials": {
@@ -146,6 +148,21 @@ def test_username_null_clears_the_login_and_leaves_no_version_named(clean_nats: 
     with_service(clean_nats, tmp_path, scenario)
 
 
+def test_an_ehlo_name_and_a_policy_are_kept_and_changed(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async def scenario(api: Api) -> None:
+        body = smtp(helo_name="Mail.Example.com", unknown_policy="hold")
+        made = (await api("POST", "/api/email-providers", body)).json
+        assert (made["helo_name"], made["unknown_policy"]) == ("mail.example.com", "hold")
+        changed = await api("PATCH", "/api/email-providers/1", {"helo_name": None, "unknown_policy": "retry"})
+        assert (changed.json["helo_name"], changed.json["unknown_policy"]) == (None, "retry")
+        assert (await api.facts("mail.provider.*"))[-1].data["changed_fields"] == ["unknown_policy", "helo_name"]
+        await api("POST", "/api/email-providers?verify=false", ses())
+        refused = await api("PATCH", "/api/email-providers/2", {"helo_name": "mail.example.com"})
+        assert (refused.status, fields(refused)) == (400, ["helo_name"])
+
+    with_service(clean_nats, tmp_path, scenario)
+
+
 CHANGES_REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"provider_type": "smtp"}, ["provider_type"]),
     ({"ses_credentials": SES}, ["ses_credentials"]),
@@ -154,6 +171,9 @@ CHANGES_REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"smtp_credentials": {"port": 0}}, ["smtp_credentials.port"]),
     ({"smtp_credentials": {"port": "587"}}, ["smtp_credentials.port"]),
     ({"smtp_credentials": {"host": "a b"}}, ["smtp_credentials.host"]),
+    ({"smtp_credentials": {"host": "smtp.example.com:587"}}, ["smtp_credentials.host"]),
+    ({"helo_name": "mail_1.example.com"}, ["helo_name"]),
+    ({"unknown_policy": None}, ["unknown_policy"]),
     ({"smtp_credentials": {"endpoint_url": "x"}}, ["smtp_credentials.endpoint_url"]),
     ({"name": None}, ["name"]),
     ({"name": "  "}, ["name"]),
@@ -202,6 +222,12 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (smtp(name="x" * 256), ["name"]),
     (smtp(name="a\r\nb"), ["name"]),
     (smtp(credentials={"host": "  "}), ["smtp_credentials.host"]),
+    (smtp(credentials={"host": "smtp.example.com:587"}), ["smtp_credentials.host"]),
+    (smtp(credentials={"host": "a..b"}), ["smtp_credentials.host"]),
+    (smtp(credentials={"host": "[::1"}), ["smtp_credentials.host"]),
+    (smtp(helo_name="a b"), ["helo_name"]),
+    (ses(helo_name="mail.example.com"), ["helo_name"]),
+    (smtp(unknown_policy="maybe"), ["unknown_policy"]),
     (smtp(credentials={"port": 65536}), ["smtp_credentials.port"]),
     (smtp(credentials={"username": "u"}), ["smtp_credentials.password"]),
     (smtp(credentials={"username": "u\n", "password": "p"}), ["smtp_credentials.username"]),

@@ -201,7 +201,6 @@ def test_a_message_arrives_as_it_was_submitted(loop: Literal["uvloop", "asyncio"
     assert message.raw == MESSAGE
     assert message.parameters == f"SIZE={len(MESSAGE)}"
     assert relay.sessions[0].verbs() == ["EHLO", "MAIL", "RCPT", "RCPT", "DATA", "QUIT"]
-    assert relay.sessions[0].commands[0] == b"EHLO [127.0.0.1]"
 
 
 @pytest.mark.parametrize("extensions", BOTH_WAYS, ids=("group", "one by one"))
