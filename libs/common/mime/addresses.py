@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import idna
 
 from libs.common.mime.headers import check_header_value
+from libs.common.mime.invisible import check_visible
 
-_LOCAL_OCTETS = 64  # RFC 5321 4.5.3.1.1
 _DOMAIN_OCTETS = 255  # RFC 5321 4.5.3.1.2
-_PATH_OCTETS = 256  # RFC 5321 4.5.3.1.3, its angle brackets included
+# RFC 5321 4.5.3.1.3, its angle brackets included. The 64 octets of 4.5.3.1.1 are what every server has to take for a
+# local part; reply addresses with a token in them are longer, and their servers take them.
+_PATH_OCTETS = 256
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]"  # RFC 5322 3.2.3, RFC 6532 3.2
@@ -25,6 +27,9 @@ _QUOTED_LOCAL = re.compile(_QUOTED)
 _WORD = re.compile(rf"[ \t]*(?:({_QUOTED})|((?:{_ATEXT}|\.)+))[ \t]*")  # a dot is obs-phrase: J. R. Hartley
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_SEVERAL = re.compile(r"[^,;@]*@[^,;]*[,;][^@]*@.*")
+# In some scripts a domain is written with these between its letters (RFC 5892 appendix A); `idna` checks where.
+_JOINERS = "\u200c\u200d"
 _NUMBER = re.compile(r"(?:.*\.)?[0-9]+")
 
 
@@ -42,6 +47,9 @@ def parse_address(text: str) -> Mailbox:
     text = text.strip(" \t")
     if not text:
         raise ValueError("the address is empty")
+    check_visible(text, ends_only=True)
+    if ("," in text or ";" in text) and _SEVERAL.fullmatch(_QUOTED_LOCAL.sub("", text)):
+        raise ValueError("holds more than one address: give a list, with one address in each string")
     if not text.endswith(">"):
         if "<" in _QUOTED_LOCAL.sub("", text):
             raise ValueError("text stands after the address, or its '>' is missing")
@@ -111,11 +119,13 @@ def _phrase(text: str) -> str:
 
 
 def _address(text: str) -> str:
+    check_visible(text, but=_JOINERS)
     local, at, domain = text.rpartition("@")
     if not at:
         raise ValueError("the address has no '@'")
     if not local:
         raise ValueError("nothing stands before the '@'")
+    check_visible(local)
     address = f"{_local_part(local)}@{normal_domain(domain)}"
     if len(address.encode()) + 2 > _PATH_OCTETS:
         raise ValueError(f"the address is longer than {_PATH_OCTETS - 2} bytes")
@@ -123,8 +133,6 @@ def _address(text: str) -> str:
 
 
 def _local_part(local: str) -> str:
-    if len(local.encode()) > _LOCAL_OCTETS:
-        raise ValueError(f"what stands before the '@' is longer than {_LOCAL_OCTETS} bytes")
     if local.startswith('"'):
         if not _QUOTED_LOCAL.fullmatch(local):
             raise ValueError("the quoted part before the '@' is not a valid quoted string")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from libs.common.mime.addresses import Mailbox
 
 _LINE = 76
-_LONGEST = 998  # RFC 5322 2.1.1
+LONGEST_LINE = 998  # RFC 5322 2.1.1
 _WORD = 75  # RFC 2047 2
 _WORD_IN_NAMES = 60  # fits behind the longest address field's name, on the first line as on any other
 _FRAME = len("=?utf-8?q??=")
@@ -39,8 +39,13 @@ def text_field(name: str, value: str) -> str:
     if len(name) + 2 + len(value) <= _LINE:
         return f"{name}: {value}\r\n"
     tokens = _TOKEN.findall(f" {value}")
-    if len(name) + 1 + len(tokens[0]) > _LONGEST or max(map(len, tokens)) > _LONGEST:
+    if len(name) + 1 + len(tokens[0]) > LONGEST_LINE or max(map(len, tokens)) > LONGEST_LINE:
         return _encoded_field(name, value)
+    return _lines(f"{name}:", tokens)
+
+
+def folded(name: str, tokens: Sequence[str]) -> str:
+    """A field of tokens in ASCII, each with the white space before it; broken between them and nowhere else."""
     return _lines(f"{name}:", tokens)
 
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from libs.common.mime.addresses import Mailbox, normal_domain
 from libs.common.mime.fold import address_field, text_field
 from libs.common.mime.headers import check_header_value, check_headers
+from libs.common.mime.structured import field
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -67,9 +68,7 @@ def build_message(  # noqa: PLR0913 - the parts that a message has
         fields.append("Auto-Submitted: auto-generated\r\n")
     if email_id is not None:
         fields.append(text_field("X-Temps-Email-Id", str(email_id)))
-    fields += [
-        text_field(name, value) for name, value in headers.items() if not (reply_to and name.lower() == "reply-to")
-    ]
+    fields += [field(name, value) for name, value in headers.items() if not (reply_to and name.lower() == "reply-to")]
     return "".join(fields).encode() + _content(text, html, identifier)
 
 

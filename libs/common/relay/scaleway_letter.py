@@ -1,6 +1,7 @@
 """From a letter to the request that sends it: Scaleway writes the message itself.
 
-Additional headers are passed on as they are, so they go in the form of the wire: encoded words for what is not ASCII.
+Additional headers are passed on as they are, so they go in the form of the wire: encoded words where a field may have
+them.
 Message-ID is Scaleway's own (each answer names one), a second one would make the message invalid (RFC 5322 section
 3.6); Auto-Submitted (RFC 3834) and our X-Temps-Email-Id, which its events bring back, are added as by SMTP.
 """
@@ -9,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from libs.common.mime.addresses import Mailbox
-from libs.common.mime.fold import address_field, text_field
+from libs.common.mime.fold import address_field
+from libs.common.mime.structured import field
 from libs.common.relay.port import Letter, RecipientReply, Submission
 
 
@@ -66,13 +68,13 @@ def _headers(letter: Letter) -> Iterable[tuple[str, str]]:
         yield "X-Temps-Email-Id", letter.email_id
     for name, value in letter.headers:
         if not (letter.reply_to and name.lower() == "reply-to"):
-            yield name, _value(text_field(name, value))
+            yield name, _value(field(name, value))
 
 
 def _reply_to(boxes: Sequence[Mailbox]) -> str:
     return _value(address_field("Reply-To", boxes))
 
 
-def _value(field: str) -> str:
+def _value(line: str) -> str:
     """What stands behind the colon, on one line (RFC 5322 section 2.2.3)."""
-    return field.partition(":")[2].replace("\r\n", "").strip()
+    return line.partition(":")[2].replace("\r\n", "").strip()

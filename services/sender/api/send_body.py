@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, ValidationError
@@ -9,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError
 from libs.common.errors import InvalidError
 from libs.common.events.email import Party, Recipient, RecipientKind
 from libs.common.events.email import Tag as EmailTag
-from libs.common.mime import check_body, check_header_name, check_header_value, parse_address
+from libs.common.mime import check_body, check_field, check_header_name, check_header_value, parse_address
 from libs.common.serve import RequestModel, finding, parse_json
 from services.sender.handlers.accept_email import AcceptEmail
 
@@ -157,7 +158,7 @@ def _bad_headers(headers: dict[str, str], *, has_reply_to: bool) -> Iterator[tup
             elif len(value) > MAX_HEADER_CHARACTERS:
                 fault = f"has more than {MAX_HEADER_CHARACTERS} characters"
             else:
-                fault = _fault(check_header_value, value)
+                fault = _fault(check_header_value, value) or _fault(partial(check_field, name), value)
         if fault:
             yield f"headers.{name}" if name.isprintable() else "headers", fault
         seen.add(lowered)

@@ -5,7 +5,7 @@ from typing import Any
 
 from libs.common.content import Content
 from libs.common.events import Envelope
-from libs.common.mime import Mailbox, build_message, needs_smtputf8
+from libs.common.mime import Mailbox, build_message, mailboxes_in, needs_smtputf8
 from libs.common.relay.port import Letter, Submission
 
 
@@ -32,7 +32,7 @@ def build_submission(accepted: Envelope, content: Content, recipients: Sequence[
         headers=content.headers,
         email_id=data["email_id"],
     )
-    named = (sender, *to, *cc, *reply_to)
+    named = (sender, *to, *cc, *reply_to, *mailboxes_in(content.headers))
     return Submission(
         sender=sender.address,
         recipients=tuple(recipients),
