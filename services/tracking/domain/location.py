@@ -6,7 +6,7 @@ The URL as decoded from the email stays in the facts; only what goes on the wire
 """
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import idna
 
@@ -15,6 +15,9 @@ _STRIPPED = "".join(map(chr, range(0x21)))  # C0 controls and space
 _PARTS = re.compile(r"(https?:)([/\\]*)([^/\\?#]*)(.*)\Z", re.ASCII | re.IGNORECASE | re.DOTALL)
 # Printable ASCII stays as it is, `%` of existing escapes included.
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F))
+
+# WHATWG URL, section 3.1: the printable ones of the forbidden domain code points.
+_IN_HOSTS = "".join(character for character in _SAFE if character not in "#/:<>?@[\\]^|%")
 
 
 def location(url: str) -> str | None:
@@ -34,21 +37,23 @@ def _ascii(text: str) -> str:
 
 
 def _host(host: str) -> str:
+    """What a browser makes of it (WHATWG URL, section 3.5, *host parser*): UTS 46 without STD 3, then Punycode.
+
+    RFC 5891 forbids hosts that browsers open all the same (☃.example), so its rules are not asked. Where a mapping
+    yields what separates the parts of a URL, it stays encoded: the browser refuses such a host, as it did the original.
+    """
     if host.isascii():
         return _ascii(host)
     name, colon, port = host.partition(":")
+    decoded = unquote(name, errors="replace") if "%" in name else name
+    decoded = decoded.encode("utf-8", "replace").decode("utf-8")  # lone surrogates have no Punycode
     try:
-        return idna.encode(name, uts46=True, transitional=False).decode("ascii") + colon + _ascii(port)
+        mapped = idna.uts46_remap(decoded, std3_rules=False, transitional=False)
     except idna.IDNAError:
-        pass
-    # Browsers take hosts that RFC 5891 forbids (☃.example): the same Punycode without its rules.
-    labels = (
-        label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii") for label in _labels(name)
-    )
-    return _ascii(".".join(labels)) + colon + _ascii(port)
+        # A character that no host may have: no browser opens it, so it goes out as it came, in ASCII.
+        return quote(name, safe=_IN_HOSTS, errors="replace") + colon + _ascii(port)
+    return quote(".".join(map(_label, mapped.split("."))), safe=_IN_HOSTS) + colon + _ascii(port)
 
 
-def _labels(name: str) -> list[str]:
-    # Lone surrogates have no Punycode; the three other full stops are IDNA's (RFC 3490 section 3.1).
-    clean = name.encode("utf-8", "replace").decode("utf-8").casefold()
-    return re.split("[.\u3002\uff0e\uff61]", clean)
+def _label(label: str) -> str:
+    return label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
