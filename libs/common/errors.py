@@ -93,16 +93,37 @@ class TempsError(Exception):
         return STATUS[self.slug]
 
 
+MAX_FIELD_ERRORS = 20
+_MAX_FIELD_BYTES, _MAX_MESSAGE_BYTES = 128, 256
+"""Together less than 8 KB, whatever names and values a request has."""
+
+
 class InvalidError(TempsError):
-    """Bad input: names every field that is wrong as `(field, message)`."""
+    """Bad input: names the fields that are wrong as `(field, message)`, the first `MAX_FIELD_ERRORS` of them."""
 
     slug = "validation_failed"
 
     def __init__(self, errors: Sequence[tuple[str, str]], *, suggestion: str | None = None) -> None:
         """`errors` is not empty; a field of a body is a dotted path, a header or a parameter its name."""
-        listed = [{"field": field, "message": message} for field, message in errors]
-        detail = "; ".join(f"{field}: {message}" for field, message in errors[:3])
+        shown = [
+            (_shortened(field, _MAX_FIELD_BYTES), _shortened(message, _MAX_MESSAGE_BYTES))
+            for field, message in errors[:MAX_FIELD_ERRORS]
+        ]
+        detail = "; ".join(f"{field}: {message}" for field, message in shown[:3])
+        if len(errors) > MAX_FIELD_ERRORS:
+            detail += f"; {len(errors)} fields are wrong, the first {MAX_FIELD_ERRORS} are listed"
+        listed = [{"field": field, "message": message} for field, message in shown]
         super().__init__(detail, suggestion=suggestion, extra={"errors": listed})
+
+
+def _shortened(text: str, limit: int) -> str:
+    """At most `limit` bytes, on one line, nothing that JSON would have to escape at length."""
+    text = text[:limit]
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "\ufffd" for character in text)
+    if len(text.encode()) <= limit:
+        return text
+    return text.encode()[: limit - 3].decode("utf-8", "ignore") + "…"
 
 
 class UnauthorizedError(TempsError):

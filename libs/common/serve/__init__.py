@@ -1,6 +1,8 @@
 """The fourth loop, serve: the HTTP application that every service is."""
 
 from libs.common.serve.app import create_app
+from libs.common.serve.clients import client_gone
+from libs.common.serve.json_bodies import OFF_LOOP_BYTES, check_members, parse_json
 from libs.common.serve.models import FieldError, Page, Problem, RequestModel, ResponseModel, Time
 from libs.common.serve.problems import finding
 from libs.common.serve.routing import (
@@ -10,7 +12,6 @@ from libs.common.serve.routing import (
     check_json,
     check_query,
     missing,
-    parse_json,
     request_id_of,
     requires,
     router,
@@ -20,6 +21,7 @@ from libs.common.serve.run import background, http_server, run, serve_also
 from libs.common.serve.service import ASGIApp, Service, Shortcut
 
 __all__ = [
+    "OFF_LOOP_BYTES",
     "POSITION_HEADER",
     "ASGIApp",
     "FieldError",
@@ -34,7 +36,9 @@ __all__ = [
     "background",
     "caller_of",
     "check_json",
+    "check_members",
     "check_query",
+    "client_gone",
     "create_app",
     "finding",
     "http_server",

@@ -16,12 +16,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from libs.common import logs
 from libs.common.errors import TempsError, TooLargeError, UnauthorizedError, UnavailableError
 from libs.common.events import uuid7
 from libs.common.principal import HEADER, Principal, PrincipalError, verify
+from libs.common.serve.budget import Budget, Held
+from libs.common.serve.clients import client_gone
 from libs.common.serve.openapi import openapi_document
 from libs.common.serve.problems import from_http, from_validation, rendered
 from libs.common.serve.routing import check_query, missing
@@ -54,6 +57,11 @@ def create_app(service: Service) -> ASGIApp:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
+
+    async def on_gone(request: Request, gone: ClientDisconnect) -> None:
+        del request, gone
+        client_gone(service.name)
+
     for name, value in service.state.items():
         setattr(inner.state, name, value)
     for router in service.routers:
@@ -61,6 +69,7 @@ def create_app(service: Service) -> ASGIApp:
     inner.state.routes = [each for router in service.routers for each in router.routes if isinstance(each, Route)]
     inner.add_exception_handler(TempsError, _on_refusal)  # type: ignore[arg-type]  # narrower than Exception
     inner.add_exception_handler(RequestValidationError, _on_validation)  # type: ignore[arg-type]  # as above
+    inner.add_exception_handler(ClientDisconnect, on_gone)  # type: ignore[arg-type]  # nothing is answered
     inner.add_exception_handler(Exception, _on_failure)
     inner.add_exception_handler(HTTPException, _on_http)  # type: ignore[arg-type]  # as above
     return _Edge(service, inner)
@@ -71,7 +80,7 @@ class _Edge:
 
     def __init__(self, service: Service, inner: FastAPI) -> None:
         self._service, self._inner = service, inner
-        self._was_ready = False
+        self._was_ready, self._budget = False, Budget()
         self._document: bytes | None = None
         self._principals: dict[bytes, Principal] = {}
         self._shortcuts = {(each.method, each.path): each for each in service.shortcuts}
@@ -100,7 +109,7 @@ class _Edge:
         request_id = given.decode() if _SANE_ID.fullmatch(given) else str(uuid7())
         scope["temps.request_id"] = request_id
         token = logs.request_id.set(request_id)
-        status = 0
+        status, held = 0, Held(self._budget)
 
         async def counted(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -113,12 +122,14 @@ class _Edge:
             scope["temps.principal"] = self._principal(headers.get(_PRINCIPAL))
             if (position := headers.get(b"temps-position")) is not None:
                 await self._await_views(position.decode("latin-1"))
-            limited = self._limited(headers, receive)
+            limited = self._limited(headers, receive, held)
             shortcut = self._shortcuts.get((scope["method"], scope["path"]))
             if shortcut is None:
                 await self._inner(scope, limited, counted)
             else:
                 await self._straight(shortcut, scope, limited, counted)
+        except ClientDisconnect:
+            client_gone(self._service.name)
         except Exception as error:
             if not isinstance(error, TempsError):
                 log.exception("%s %s failed", scope["method"], scope["path"])
@@ -129,6 +140,7 @@ class _Edge:
                 raise
             await _refuse(_known(error), scope, counted)
         finally:
+            held.give_back()
             logs.request_id.reset(token)
             route = getattr(scope.get("route"), "path", "-")
             REQUESTS.labels(self._service.name, route, scope["method"], str(status)).inc()
@@ -169,21 +181,21 @@ class _Edge:
             if view.position < int(sequence) and not await view.wait_for(int(sequence)):
                 raise UnavailableError(f"An earlier change of {name} has not arrived here yet.", slug="not_caught_up")
 
-    def _limited(self, headers: Mapping[bytes, bytes], receive: Receive) -> Receive:
+    def _limited(self, headers: Mapping[bytes, bytes], receive: Receive, held: Held) -> Receive:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise TempsError("A body is read as it is: send it without Content-Encoding.", slug=_MEDIA_TYPE)
-        limit, seen = self._service.max_body, 0
+        limit = self._service.max_body
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > limit:
             raise TooLargeError(f"The body is over the limit of {limit} bytes.")
         if b"content-length" in headers:
+            held.take(int(length) if length.isdigit() else 0)
             return receive
 
         async def counting() -> MutableMapping[str, Any]:
-            nonlocal seen
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
+            held.take(len(message.get("body", b"")))
+            if held.count > limit:
                 raise TooLargeError(f"The body is over the limit of {limit} bytes.")
             return message
 

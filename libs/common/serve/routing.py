@@ -1,16 +1,16 @@
 """Routes that take nothing for granted: unknown parameters, wrong media types and missing scopes are refused."""
 
-import json
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from libs.common.errors import ForbiddenError, InvalidError, TempsError, UnauthorizedError
 from libs.common.principal import Principal
+from libs.common.serve.json_bodies import OFF_LOOP_BYTES, parse_json
 
 POSITION_HEADER = "Temps-Position"
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
@@ -35,7 +35,7 @@ class StrictRoute(APIRoute):
             if wants_json:
                 check_json(request)
                 # Starlette keeps the parsed body here; ours knows what `json` lets through (NaN, lone surrogates).
-                request._json = parse_json(await request.body())  # noqa: SLF001 - as said
+                request._json = await read_json(request)  # noqa: SLF001 - as said
             return await handle(request)
 
         return strict
@@ -61,33 +61,12 @@ def check_json(request: Request) -> None:
         )
 
 
-def parse_json(body: bytes) -> Any:
-    """The parsed body. Raises InvalidError naming `body`, or the member that holds a lone surrogate."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        # orjson says "failed to allocate memory" of more than 1,024 levels.
-        reason = str(error).replace("failed to allocate memory", "nested too deeply")
-    try:
-        path = _surrogate(json.loads(body), ())
-    except (ValueError, RecursionError):
-        path = None
-    if path is not None:
-        raise InvalidError([(path or "body", "holds half of a surrogate pair, which is no character")])
-    raise InvalidError([("body", f"is not valid JSON: {reason}" if body else "is missing")])
-
-
-def _surrogate(value: object, path: tuple[str, ...]) -> str | None:
-    if isinstance(value, str):
-        return ".".join(path) if any("\ud800" <= character <= "\udfff" for character in value) else None
-    inner: list[tuple[str, object]] = []
-    if isinstance(value, dict):
-        inner = [(str(key), member) for key, member in value.items()]
-        if any(_surrogate(key, ()) is not None for key, _ in inner):
-            return ".".join(path)
-    elif isinstance(value, list):
-        inner = [(str(index), member) for index, member in enumerate(value)]
-    return next((found for key, item in inner if (found := _surrogate(item, (*path, key))) is not None), None)
+async def read_json(request: Request) -> Any:
+    """The request's body, parsed. Raises InvalidError."""
+    body = await request.body()
+    if len(body) > OFF_LOOP_BYTES:
+        return await asyncio.to_thread(parse_json, body)
+    return parse_json(body)
 
 
 def caller_of(request: Request) -> Principal:

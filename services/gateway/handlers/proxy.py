@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.common.errors import TempsError, TooLargeError, UnavailableError
+from libs.common.serve import client_gone
 from services.gateway.handlers.guard import Guard, Reason
 from services.gateway.ports import BrokenError, CutError, Exchange, RefusedError, Service
 
@@ -84,6 +85,7 @@ class Proxy:
                 raise
             guard.accept_cancel()
             if guard.reason is Reason.CLIENT_LEFT:
+                client_gone("gateway")
                 return
             if started:
                 raise CutError from None

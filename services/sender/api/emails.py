@@ -1,5 +1,6 @@
 """`POST /api/emails`. The other routes of emails that this service will own answer 404 until they exist."""
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from fastapi import Request, Response
 from libs.common.errors import InvalidError
 from libs.common.principal import Principal
 from libs.common.serve import (
+    OFF_LOOP_BYTES,
     POSITION_HEADER,
     ResponseModel,
     check_json,
@@ -59,7 +61,8 @@ async def send_email(request: Request, caller: Annotated[Principal, requires("em
     if _KEY in request.headers:
         raise InvalidError([("Idempotency-Key", "is not available yet")])
     deps: AcceptDeps = request.app.state.accept
-    command = read_send_body(await request.body())
+    raw = await request.body()
+    command = read_send_body(raw) if len(raw) <= OFF_LOOP_BYTES else await asyncio.to_thread(read_send_body, raw)
     accepted = await accept_email(deps, command, actor=caller.actor(), request_id=request_id_of(request))
     ACCEPTED.labels(accepted.status).inc()
     body: dict[str, object] = {

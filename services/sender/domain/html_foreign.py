@@ -11,6 +11,7 @@ already broken, and only in how `style`, `script`, `title` and the like are read
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from services.sender.domain.html_charref import decode_attribute
 from services.sender.domain.html_tag import Span, is_self_closing, values
@@ -33,8 +34,9 @@ _BREAKOUT = frozenset({
 _BREAKOUT_OF_FONT = frozenset({"color", "face", "size"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
+class _Element(NamedTuple):
+    """A named tuple, because hostile html opens a million of them."""
+
     name: str
     space: str
     is_integration_point: bool
@@ -61,11 +63,12 @@ class ForeignContent:
 
     def start_tag(self, name: str, html: str, tag: Span) -> bool:
         """Follow a start tag, given where its attributes stand; true when the element it makes is HTML's."""
-        if self.is_current:
+        stack = self._stack
+        if stack and not stack[-1].is_integration_point:
             if name in _BREAKOUT or (name == "font" and values(html, tag, _BREAKOUT_OF_FONT)):
                 self._break_out()
                 return True
-            parent = self._stack[-1]
+            parent = stack[-1]
             # 13.2.6: an svg in annotation-xml is SVG's, whatever that element's encoding.
             space = "svg" if name == "svg" and parent.name == "annotation-xml" else parent.space
         elif name in _ROOTS:
@@ -73,7 +76,7 @@ class ForeignContent:
         else:
             return True
         if not is_self_closing(html, tag):
-            self._stack.append(_Element(name, space, _is_integration_point(name, space, html, tag)))
+            stack.append(_Element(name, space, _is_integration_point(name, space, html, tag)))
             self._names[name] += 1
         return False
 

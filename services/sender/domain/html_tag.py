@@ -11,12 +11,12 @@ SPACE = r"\t\n\f\r "
 _NAME = rf"[^{SPACE}/>][^{SPACE}/>=]*+"  # 13.2.5.32: a leading "=" belongs to the name
 _UNQUOTED = rf"[^{SPACE}\"'>][^{SPACE}>]*+"  # 13.2.5.38: "/" belongs to the value
 
-# Every "<", and with it the tag that it begins if it begins a whole one (13.2.5.6 to 13.2.5.8, 13.2.5.32 to
-# 13.2.5.40). What `*+` has read is not tried again another way, so no quote left open is taken for the
+# Every "<" that is not text (13.2.5.6), and with it the tag that it begins if it begins a whole one (13.2.5.7,
+# 13.2.5.8, 13.2.5.32 to 13.2.5.40). What `*+` has read is not tried again another way, so no quote left open is taken for the
 # start of another attribute.
 MARKUP = re.compile(
     rf"<(?:(/?)([A-Za-z][^{SPACE}/>]*+)((?:[{SPACE}/]++|{_NAME}"
-    rf"(?:[{SPACE}]*+=[{SPACE}]*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|{_UNQUOTED}|(?=>|\Z)))?)*+)>|)"
+    rf"(?:[{SPACE}]*+=[{SPACE}]*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|{_UNQUOTED}|(?=>|\Z)))?)*+)>|(?=[!/?A-Za-z]))"
 )
 _ATTRIBUTE = re.compile(rf"({_NAME})(?:[{SPACE}]*+=[{SPACE}]*+(?:\"([^\"]*+)\"|'([^']*+)'|({_UNQUOTED})|))?")
 
@@ -38,7 +38,7 @@ def values(html: str, tag: Span, wanted: frozenset[str]) -> dict[str, Span]:
 def is_self_closing(html: str, tag: Span) -> bool:
     """Whether a tag's last character is a "/" of its own, not one of an unquoted value (13.2.5.40)."""
     start, end = tag
-    if html[end - 1] != "/" or start == end:
+    if start == end or html[end - 1] != "/":
         return False
     last = start
     for attribute in _ATTRIBUTE.finditer(html, start, end):
