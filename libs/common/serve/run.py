@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from libs.common import logs
+from libs.common.serve.loop_watch import watch_loop
 from libs.common.serve.service import ASGIApp
 from libs.common.settings import Settings
 
@@ -93,7 +94,7 @@ def run(
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        async with open_service(settings) as app:
+        async with background(watch_loop()), open_service(settings) as app:
             server = http_server(app, host=settings.http_host, port=port or settings.http_port, protocol=protocol)
 
             def drain() -> None:

@@ -12,8 +12,8 @@ _NAME = rf"[^{SPACE}/>][^{SPACE}/>=]*+"  # 13.2.5.32: a leading "=" belongs to t
 _UNQUOTED = rf"[^{SPACE}\"'>][^{SPACE}>]*+"  # 13.2.5.38: "/" belongs to the value
 
 # Every "<" that is not text (13.2.5.6), and with it the tag that it begins if it begins a whole one (13.2.5.7,
-# 13.2.5.8, 13.2.5.32 to 13.2.5.40). What `*+` has read is not tried again another way, so no quote left open is taken for the
-# start of another attribute.
+# 13.2.5.8, 13.2.5.32 to 13.2.5.40). What `*+` has read is not tried again another way, so no quote left open is taken
+# for the start of another attribute.
 MARKUP = re.compile(
     rf"<(?:(/?)([A-Za-z][^{SPACE}/>]*+)((?:[{SPACE}/]++|{_NAME}"
     rf"(?:[{SPACE}]*+=[{SPACE}]*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|{_UNQUOTED}|(?=>|\Z)))?)*+)>|(?=[!/?A-Za-z]))"
