@@ -128,11 +128,13 @@ async def open_service(settings: GatewaySettings) -> AsyncIterator[ASGIApp]:
         authenticator=authenticator,
         own=own,
         pages=pages(document, brand=settings.brand),
+        document=document,
         public_host=urlsplit(settings.public_url).netloc,
         trusted_proxies=settings.trusted_proxies,
         rate_limit=RateLimit(settings.rate_limit_per_second) if settings.rate_limit_per_second else None,
     )
     tasks = [key_view.run(), user_view.run(), _begin(first_steps, key_view, user_view, begun)]
+    tasks.append(document.watch())
     tasks.append(keep_resealed(bus, ring, "user"))
     if settings.internal_port:
         tasks.append(serve_also(own, host=settings.http_host, port=settings.internal_port))

@@ -25,6 +25,7 @@ from services.gateway.domain.requests import forwarded, returned, sane_request_i
 from services.gateway.domain.routes import OWN, NoRoute, RouteTable, Target, is_sane
 from services.gateway.domain.sessions import cookie_of
 from services.gateway.handlers.authenticate import Authenticator, Caller
+from services.gateway.handlers.openapi import MergedDocument
 from services.gateway.handlers.proxy import Outgoing, Proxy
 from services.gateway.ports import CutError, Service
 
@@ -57,6 +58,7 @@ class Gateway:
     authenticator: Authenticator
     own: ASGIApp
     pages: Mapping[str, Page]
+    document: MergedDocument
     public_host: str
     trusted_proxies: Networks = ()
     rate_limit: RateLimit | None = None
@@ -103,9 +105,12 @@ class Gateway:
             raise NotFoundError("There is nothing at this address.")
         target = self.table.find(method, path)
         if isinstance(target, NoRoute):
-            raise _no_route(target, method, request)
+            raise await self._no_route(target, method, request)
         request.route = target.service
         caller = await self._caller(request, target)
+        paths = self.document.paths
+        if not target.public and paths is not None and method not in paths.methods(path):
+            await self._check_path(method, request)
         if self.rate_limit is not None and not target.public:
             self._take_token(request, caller)
         if target.service == OWN:
@@ -217,14 +222,30 @@ class Gateway:
         path, method = request.path, request.scope["method"]
         page = self.pages.get(path)
         if page is None and path not in _HEALTH:
-            raise NotFoundError("There is nothing at this address.")
+            raise await self._no_route(NoRoute(), method, request)
         if method not in ("GET", "HEAD"):
-            raise _no_route(NoRoute("GET, HEAD"), method, request)
+            raise _not_allowed("GET, HEAD", method, request)
         if page is None:
             await self.own(request.scope, receive, send)
             return
         content = await page()
         await answer(send, content.status, [*content.headers, (b"x-request-id", request.id)], content.body)
+
+    async def _check_path(self, method: str, request: _Request) -> None:
+        """The service would say that there is no such route; here is known what there is instead."""
+        methods, _ = await self.document.methods(request.path)
+        if method not in methods:
+            raise await self._no_route(NoRoute(), method, request)
+
+    async def _no_route(self, found: NoRoute, method: str, request: _Request) -> TempsError:
+        """405 with the methods of this very path, else 404 with the path that may have been meant."""
+        methods, meant = await self.document.methods(request.path)
+        allow = ", ".join(sorted(methods)) or found.allow
+        if allow is not None:
+            return _not_allowed(allow, method, request)
+        return NotFoundError(
+            "There is nothing at this address.", suggestion=f"Did you mean {meant}?" if meant is not None else None
+        )
 
     def _learn(self, headers: Headers) -> None:
         for name, value in headers:
@@ -238,11 +259,9 @@ def _request_ids() -> Iterator[bytes]:
     return (b"%b-%08x" % (start.encode("ascii"), number) for number in itertools.count(1))
 
 
-def _no_route(found: NoRoute, method: str, request: _Request) -> TempsError:
-    if found.allow is None:
-        return NotFoundError("There is nothing at this address.")
-    request.extra = [(b"allow", found.allow.encode("ascii"))]
-    return TempsError(f"{method} is not possible here: {found.allow}.", slug="method_not_allowed")
+def _not_allowed(allow: str, method: str, request: _Request) -> TempsError:
+    request.extra = [*request.extra, (b"allow", allow.encode("ascii"))]
+    return TempsError(f"{method} is not possible here, but {allow}.", slug="method_not_allowed")
 
 
 def _known(error: Exception) -> TempsError:

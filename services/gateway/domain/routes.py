@@ -21,10 +21,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One prefix. A method that is not in `by_method` is 405, or 404 where the path is to look absent."""
+    """One prefix. A method that is not in `by_method` is 405."""
 
     by_method: Mapping[str, Target]
-    hides_others: bool = False
 
     @property
     def allow(self) -> str:
@@ -52,8 +51,7 @@ _CRUD = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 
 ROUTES: Mapping[str, Route] = {
     "/api/api-keys": Route(_to(OWN, "GET", "HEAD", "POST", "DELETE")),
-    # Writing users comes later: until then those routes are not there.
-    "/api/users": Route(_reads(OWN), hides_others=True),
+    "/api/users": Route(_reads(OWN)),
     "/api/session": Route(_to(OWN, "POST", public=True) | _to(OWN, "DELETE")),
     "/api/me": Route(_reads(OWN)),
     "/api/email-providers": Route(_to("providers", *_CRUD)),
@@ -102,9 +100,7 @@ class RouteTable:
         target = route.by_method.get(method)
         if target is not None and (target.service == OWN or target.service in self.services):
             return target
-        if route.hides_others or (target is not None):
-            return NoRoute()
-        return NoRoute(route.allow)
+        return NoRoute() if target is not None else NoRoute(route.allow)
 
     def _route(self, path: str) -> Route | None:
         parts = path.split("/", 5)

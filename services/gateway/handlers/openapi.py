@@ -11,11 +11,15 @@ import orjson
 
 from libs.common.errors import UnavailableError
 from services.gateway.domain.openapi import DocumentsDifferError, merge
+from services.gateway.domain.paths import Paths, paths_of
 from services.gateway.ports import BrokenError, CutError, RefusedError, Service
 
 log = logging.getLogger(__name__)
 
 _KEPT = 60.0
+_LOOKED_AGAIN_AFTER = 5.0
+"""Seconds: a path that seems not to exist may be one of a service that has just been upgraded."""
+_PAUSE = 0.5
 _PATIENCE = 5.0
 _DESCRIPTION = (
     "Self-hosted transactional email. Authenticate with `Authorization: Bearer tk_…`. Every answer that is not 2xx is "
@@ -36,10 +40,33 @@ class MergedDocument:
     _last: dict[str, tuple[float, Mapping[str, Any]]] = field(default_factory=dict)
     _own_document: Mapping[str, Any] | None = None
     _merged: tuple[dict[str, int], bytes] | None = None
+    paths: Paths | None = None
+    """What there is; None until every service has shown its document once."""
+
+    async def watch(self) -> None:
+        """Read the documents until all are there; afterwards they are read again when somebody needs them."""
+        while self.paths is None:
+            await self.look()
+            if self.paths is None:
+                await asyncio.sleep(_PAUSE)
+
+    async def look(self, *, older_than: float = _KEPT) -> None:
+        """Bring `paths` up to date with documents that were read so many seconds ago or longer."""
+        await asyncio.gather(*(self._renew(service, older_than) for service in self.services.values()))
+        if all(name in self._last or name in self.optional for name in self.services):
+            own = await self._own()
+            self.paths = paths_of([own, *(document for _, document in self._last.values())])
+
+    async def methods(self, path: str) -> tuple[frozenset[str], str | None]:
+        """The methods of a path that seems not to exist as asked for, and the path that was meant, if any."""
+        await self.look(older_than=_LOOKED_AGAIN_AFTER)
+        if self.paths is None:
+            return frozenset(), None
+        return self.paths.methods(path), self.paths.meant(path)
 
     async def get(self) -> bytes:
         """The document as JSON. Raises UnavailableError while a service has never shown its own."""
-        await asyncio.gather(*(self._renew(service) for service in self.services.values()))
+        await self.look()
         missing = [name for name in self.services if name not in self._last and name not in self.optional]
         if missing:
             raise UnavailableError(f"No API description of {', '.join(missing)} has been seen yet.")
@@ -58,9 +85,9 @@ class MergedDocument:
         self._own_document = self._own_document or await self.own()
         return self._own_document
 
-    async def _renew(self, service: Service) -> None:
+    async def _renew(self, service: Service, older_than: float) -> None:
         known = self._last.get(service.name)
-        if known is not None and self.monotonic() - known[0] < _KEPT:
+        if known is not None and self.monotonic() - known[0] < older_than:
             return
         try:
             async with asyncio.timeout(_PATIENCE):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -23,6 +24,7 @@ from libs.common.serve import http_server
 from services.gateway.__main__ import open_service
 from services.gateway.api.edge import Gateway
 from services.gateway.api.wire import GuardedProtocol
+from services.gateway.handlers.openapi import MergedDocument
 from services.gateway.settings import GatewaySettings
 from tests.support.wire import Wire
 
@@ -69,8 +71,17 @@ class Echo:
     seen: list[Seen] = field(default_factory=list)
     then: App | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    document: Mapping[str, Any] | None = None
+    """Its OpenAPI document, which is no request of a test's; without one it has none to show."""
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"] == "/openapi.json" and self.then is None:
+            body = json.dumps(self.document).encode()
+            length = (b"content-length", str(len(body)).encode())
+            status = 404 if self.document is None else 200
+            await send({"type": "http.response.start", "status": status, "headers": [length]})
+            await send({"type": "http.response.body", "body": body})
+            return
         if self.then is not None:
             await self.then(scope, receive, send)
             return
@@ -175,11 +186,20 @@ async def serving(app: Any, *, guarded: bool = False) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def stack(nats: NatsAddress, tmp_path: Path, **settings: Any) -> AsyncIterator[Stack]:
-    """The gateway, ready. `settings` overrides what `GatewaySettings` has."""
+async def stack(
+    nats: NatsAddress, tmp_path: Path, *, reads_documents: bool = False, **settings: Any
+) -> AsyncIterator[Stack]:
+    """The gateway, ready. `settings` overrides what `GatewaySettings` has.
+
+    `reads_documents`: it asks the services for their descriptions from the start, as it does in earnest; otherwise only
+    when a request makes it, so that a service of a test is asked for nothing else than what the test asks.
+    """
     files = write_files(tmp_path)
     address = urlsplit(nats.url)
     async with AsyncExitStack() as exits:
+        patch = exits.enter_context(pytest.MonkeyPatch.context())
+        if not reads_documents:
+            patch.setattr(MergedDocument, "watch", _nothing)
         bus = Bus(nats.url, name="test")
         await bus.start()
         exits.push_async_callback(bus.close)
@@ -216,6 +236,10 @@ async def stack(nats: NatsAddress, tmp_path: Path, **settings: Any) -> AsyncIter
         made = Stack(url, files["key"].read_text(), services, bus, app, wire, restart)
         await until_ready(made)
         yield made
+
+
+async def _nothing(_: MergedDocument) -> None:
+    return
 
 
 async def until_ready(made: Stack) -> None:
