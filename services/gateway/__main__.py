@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from libs.common import apikey
 from libs.common.append import append_to_set
@@ -129,7 +128,7 @@ async def open_service(settings: GatewaySettings) -> AsyncIterator[ASGIApp]:
         own=own,
         pages=pages(document, brand=settings.brand),
         document=document,
-        public_host=urlsplit(settings.public_url).netloc,
+        public_url=settings.public_url,
         trusted_proxies=settings.trusted_proxies,
         rate_limit=RateLimit(settings.rate_limit_per_second) if settings.rate_limit_per_second else None,
     )

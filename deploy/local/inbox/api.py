@@ -2,17 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from deploy.local.inbox.message import content
 from deploy.local.inbox.store import Mailbox, Summary
 from libs.common.errors import NotFoundError
-from libs.common.serve import Page, ResponseModel, requires, router
+from libs.common.serve import Page, PageNumber, PageSize, PathId, ResponseModel, requires, router
 
 routes = router()
 
 READ = [requires("emails:read")]
-MessageId = Annotated[int, Path(ge=1)]
 
 
 class InboxMessageSummary(ResponseModel):
@@ -38,22 +37,22 @@ class InboxMessage(InboxMessageSummary):
 async def list_local_inbox(
     request: Request,
     to: Annotated[str | None, Query(max_length=320)] = None,
-    page: Annotated[int, Query(ge=1)] = 1,
-    page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+    page: PageNumber = 1,
+    page_size: PageSize = 20,
 ) -> Page[InboxMessageSummary]:
     found, total = _mailbox(request).page(to, page, page_size)
     return Page(data=[_shown(each) for each in found], total=total, page=page, page_size=page_size)
 
 
 @routes.get("/api/local-inbox/{id}", response_model=InboxMessage, dependencies=READ)
-async def get_local_inbox_message(request: Request, id: MessageId) -> InboxMessage:
+async def get_local_inbox_message(request: Request, id: PathId) -> InboxMessage:
     summary, raw = _kept(request, id)
     parts = content(raw)
     return InboxMessage(**_shown(summary).model_dump(), headers=dict(parts.headers), html=parts.html, text=parts.text)
 
 
 @routes.get("/api/local-inbox/{id}/raw", response_class=Response, dependencies=READ)
-async def get_local_inbox_message_raw(request: Request, id: MessageId) -> Response:
+async def get_local_inbox_message_raw(request: Request, id: PathId) -> Response:
     _, raw = _kept(request, id)
     return Response(raw, media_type="message/rfc822")
 

@@ -3,7 +3,8 @@
 from libs.common.serve.app import create_app
 from libs.common.serve.clients import client_gone
 from libs.common.serve.json_bodies import OFF_LOOP_BYTES, check_members, parse_json
-from libs.common.serve.models import FieldError, Page, Problem, RequestModel, ResponseModel, Time
+from libs.common.serve.models import FieldError, Page, Problem, RequestModel, ResponseModel, Time, in_utc
+from libs.common.serve.parameters import LARGEST_ID, Digits, EmailId, PageNumber, PageSize, PathId, QueryId
 from libs.common.serve.problems import finding
 from libs.common.serve.routing import (
     POSITION_HEADER,
@@ -21,12 +22,19 @@ from libs.common.serve.run import background, http_server, run, serve_also
 from libs.common.serve.service import ASGIApp, Service, Shortcut
 
 __all__ = [
+    "LARGEST_ID",
     "OFF_LOOP_BYTES",
     "POSITION_HEADER",
     "ASGIApp",
+    "Digits",
+    "EmailId",
     "FieldError",
     "Page",
+    "PageNumber",
+    "PageSize",
+    "PathId",
     "Problem",
+    "QueryId",
     "RequestModel",
     "ResponseModel",
     "Service",
@@ -42,6 +50,7 @@ __all__ = [
     "create_app",
     "finding",
     "http_server",
+    "in_utc",
     "missing",
     "parse_json",
     "request_id_of",

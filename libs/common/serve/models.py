@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 Item = TypeVar("Item")
 
@@ -21,8 +21,13 @@ def _written(value: object) -> object:
     return value
 
 
-Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written)]
-"""A moment as callers write it (RFC 3339 section 5.6, with an offset)."""
+def in_utc(value: datetime) -> datetime:
+    """The same moment in UTC: every time that we write ends in `Z`, whatever offset it came with."""
+    return value.astimezone(UTC)
+
+
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written), AfterValidator(in_utc)]
+"""A moment as callers write it (RFC 3339 section 5.6, with an offset), in UTC."""
 
 
 class RequestModel(BaseModel):

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import AfterValidator
 
-from libs.common.serve import Page, requires, router
+from libs.common.serve import Page, PageNumber, PageSize, requires, router
 from services.analytics.api.dependencies import Deps
 from services.analytics.api.models import AuditEntry
-from services.analytics.api.parameters import PageNumber, PageSize, Since, Text, Until, slice_of
+from services.analytics.api.parameters import Since, Text, Until, slice_of
 from services.analytics.api.shapes import audit_entry
 from services.analytics.domain.audit import NAMES
 from services.analytics.handlers import list_audit as listing

@@ -1,14 +1,12 @@
 """Questions about emails: the list, one email, and how many have which status."""
 
-from uuid import UUID
-
 from fastapi import APIRouter
 
 from libs.common.errors import NotFoundError
-from libs.common.serve import Page, requires, router
+from libs.common.serve import EmailId, Page, PageNumber, PageSize, QueryId, requires, router
 from services.analytics.api.dependencies import Deps, after_own_writes
 from services.analytics.api.models import Email, EmailStats, EmailSummary, Status, TimelineEntry
-from services.analytics.api.parameters import Id, PageNumber, PageSize, Since, Tag, Text, Until, slice_of
+from services.analytics.api.parameters import Since, Tag, Text, Until, slice_of
 from services.analytics.api.shapes import email, entry, summary
 from services.analytics.domain.statuses import ALL_STATUSES
 from services.analytics.handlers import list_emails as listing
@@ -28,8 +26,8 @@ READS = requires("emails:read")
 @lists.get("/api/emails", dependencies=[READS])
 async def list_emails(  # noqa: PLR0913, PLR0917 - one argument for each filter of the contract
     deps: Deps,
-    domain_id: Id | None = None,
-    provider_id: Id | None = None,
+    domain_id: QueryId | None = None,
+    provider_id: QueryId | None = None,
     status: Status | None = None,
     from_address: Text | None = None,
     to_address: Text | None = None,
@@ -54,7 +52,7 @@ async def list_emails(  # noqa: PLR0913, PLR0917 - one argument for each filter 
 
 
 @lists.get("/api/emails/stats", dependencies=[READS])
-async def get_email_stats(deps: Deps, domain_id: Id | None = None) -> EmailStats:
+async def get_email_stats(deps: Deps, domain_id: QueryId | None = None) -> EmailStats:
     """Each email once under its status."""
     sums = await listing.email_stats(deps, domain_id)
     return EmailStats(total=sum(sums.values()), **{name: sums.get(name, 0) for name in ALL_STATUSES})
@@ -67,12 +65,12 @@ async def get_email_metrics() -> None:
 
 
 @details.get("/api/emails/{id}", dependencies=[READS, after_own_writes(read_email.MODEL)])
-async def get_email(deps: Deps, id: UUID) -> Email:
+async def get_email(deps: Deps, id: EmailId) -> Email:
     """One email with its bodies; found directly after it was accepted."""
     return email(await read_email.read_email(deps, id), count_machines=deps.count_machines)
 
 
 @details.get("/api/emails/{id}/timeline", dependencies=[READS, after_own_writes("facts")])
-async def get_email_timeline(deps: Deps, id: UUID) -> list[TimelineEntry]:
+async def get_email_timeline(deps: Deps, id: EmailId) -> list[TimelineEntry]:
     """Every fact of the email, oldest first."""
     return [entry(row) for row in await read_tracking.read_timeline(deps, id)]

@@ -11,7 +11,6 @@ from libs.common.errors import InvalidError
 from libs.common.serve import Time
 from services.analytics.handlers.counting import Slice
 
-LARGEST_ID = 2**63 - 1
 LONGEST_TEXT = 2_000
 
 
@@ -22,9 +21,6 @@ def _without_nul(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_without_nul), Query(min_length=1, max_length=LONGEST_TEXT)]
-Id = Annotated[int, Query(ge=1, le=LARGEST_ID)]
-PageNumber = Annotated[int, Query(ge=1, le=2**31 - 1, description="Counts from 1")]
-PageSize = Annotated[int, Query(ge=1, le=100)]
 Since = Annotated[Time, Query(description="At this time or later; RFC 3339 with an offset")]
 Until = Annotated[Time, Query(description="Before this time; RFC 3339 with an offset")]
 Tag = Annotated[Text, Query(description="`x`, or `name:value`")]

@@ -1,15 +1,10 @@
 """Questions about what came back: of one email, and of the platform."""
 
-from uuid import UUID
-
-from libs.common.serve import requires, router
+from libs.common.serve import EmailId, PageNumber, PageSize, QueryId, requires, router
 from services.analytics.api.dependencies import Deps, after_own_writes
 from services.analytics.api.models import EmailTracking, TrackingEvent, TrackingEventPage, TrackingStats
 from services.analytics.api.parameters import (
     EventTypeParameter,
-    Id,
-    PageNumber,
-    PageSize,
     Since,
     Tag,
     Text,
@@ -36,8 +31,8 @@ async def get_tracking_events(  # noqa: PLR0913, PLR0917 - one argument for each
     event_type: EventTypeParameter | None = None,
     since: Since | None = None,
     until: Until | None = None,
-    domain_id: Id | None = None,
-    provider_id: Id | None = None,
+    domain_id: QueryId | None = None,
+    provider_id: QueryId | None = None,
     tag: Tag | None = None,
     recipient: Text | None = None,
     page: PageNumber = 1,
@@ -61,8 +56,8 @@ async def get_tracking_stats(
     deps: Deps,
     since: Since | None = None,
     until: Until | None = None,
-    domain_id: Id | None = None,
-    provider_id: Id | None = None,
+    domain_id: QueryId | None = None,
+    provider_id: QueryId | None = None,
     tag: Tag | None = None,
     recipient: Text | None = None,
 ) -> TrackingStats:
@@ -76,7 +71,7 @@ async def get_tracking_stats(
 
 
 @details.get("/api/emails/{id}/tracking", dependencies=[READS, after_own_writes(read_tracking.MODEL)])
-async def get_email_tracking(deps: Deps, id: UUID) -> EmailTracking:
+async def get_email_tracking(deps: Deps, id: EmailId) -> EmailTracking:
     """Counts of one email and of each of its links."""
     row = await read_tracking.read_tracking(deps, id)
     return EmailTracking(
@@ -94,7 +89,7 @@ async def get_email_tracking(deps: Deps, id: UUID) -> EmailTracking:
 
 @details.get("/api/emails/{id}/tracking/events", dependencies=[READS, after_own_writes(read_tracking.MODEL)])
 async def get_email_tracking_events(
-    deps: Deps, id: UUID, event_type: EventTypeParameter | None = None
+    deps: Deps, id: EmailId, event_type: EventTypeParameter | None = None
 ) -> list[TrackingEvent]:
     """The email's events, oldest first."""
     return [event(row) for row in await read_tracking.read_events(deps, id, event_type_of(event_type))]

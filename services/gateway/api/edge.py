@@ -17,7 +17,16 @@ from libs.common.errors import ForbiddenError, NotFoundError, TempsError, Unavai
 from services.gateway.api.answers import NOSNIFF, ASGIApp, Headers, Receive, Scope, Send, answer, refuse
 from services.gateway.api.meters import Meters
 from services.gateway.api.pages import Page
-from services.gateway.domain.client import Networks, client_ip, is_same_site, is_unsafe, user_agent_of
+from services.gateway.domain.client import (
+    Networks,
+    client_ip,
+    is_same_site,
+    is_trusted_peer,
+    is_unsafe,
+    own_origins,
+    scheme_of,
+    user_agent_of,
+)
 from services.gateway.domain.limits import RateLimit
 from services.gateway.domain.positions import HEADER as POSITION
 from services.gateway.domain.positions import Positions
@@ -50,7 +59,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`own` is the application of the gateway's own routes; `public_host` the authority of the public URL."""
+    """`own` is the application of the gateway's own routes; `public_url` is what browsers call this site."""
 
     table: RouteTable
     services: Mapping[str, Service]
@@ -59,7 +68,7 @@ class Gateway:
     own: ASGIApp
     pages: Mapping[str, Page]
     document: MergedDocument
-    public_host: str
+    public_url: str
     trusted_proxies: Networks = ()
     rate_limit: RateLimit | None = None
     positions: Positions = field(default_factory=Positions)
@@ -127,22 +136,21 @@ class Gateway:
         unsafe = is_unsafe(scope["method"])
         if target.public:
             if target.service == OWN and b"origin" in headers:
-                self._check_site(headers)
+                self._check_site(request)
             return self.authenticator.anonymous(ip, user_agent)
         authorization = headers.get(b"authorization")
         cookie = None if authorization is not None else cookie_of(scope["headers"])
         if cookie is not None and unsafe:
-            self._check_site(headers)
+            self._check_site(request)
         return await self.authenticator.authenticate(authorization, cookie, writes=unsafe, ip=ip, user_agent=user_agent)
 
-    def _check_site(self, headers: Mapping[bytes, bytes]) -> None:
-        same = is_same_site(
-            origin=headers.get(b"origin"),
-            fetch_site=headers.get(b"sec-fetch-site"),
-            host=headers.get(b"host"),
-            public_host=self.public_host,
-        )
-        if not same:
+    def _check_site(self, request: _Request) -> None:
+        scope, headers = request.scope, request.headers
+        peer = scope["client"][0] if scope["client"] else None
+        protocols = [value for name, value in scope["headers"] if name == b"x-forwarded-proto"]
+        scheme = scheme_of(scope["scheme"], protocols, is_trusted=is_trusted_peer(peer, self.trusted_proxies))
+        ours = own_origins(scheme=scheme, host=headers.get(b"host"), public_url=self.public_url)
+        if not is_same_site(origin=headers.get(b"origin"), fetch_site=headers.get(b"sec-fetch-site"), own_origins=ours):
             raise ForbiddenError(
                 "With the session cookie, changes are taken only from this site's own pages.",
                 slug="csrf_failed",

@@ -3,19 +3,29 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, Field
 
 from libs.common import apikey
 from libs.common.events.key import KeyState
 from libs.common.principal import Principal
-from libs.common.serve import Page, RequestModel, ResponseModel, Time, requires, router, set_position
+from libs.common.serve import (
+    Page,
+    PageNumber,
+    PageSize,
+    PathId,
+    RequestModel,
+    ResponseModel,
+    Time,
+    in_utc,
+    requires,
+    router,
+    set_position,
+)
 from services.gateway.api.deps import TheDeps
 from services.gateway.handlers.keys import NewKey
 from services.gateway.handlers.keys import create_key as create
 from services.gateway.handlers.keys import delete_key as delete
-
-_HIGHEST_ID = 2**53
 
 
 def _named(value: str) -> str:
@@ -42,7 +52,7 @@ class ApiKey(ResponseModel):
     user_id: int
     role: str | None
     scopes: list[str]
-    expires_at: datetime | None
+    expires_at: Annotated[datetime, AfterValidator(in_utc)] | None
     created_at: datetime
 
 
@@ -50,9 +60,6 @@ class CreatedApiKey(ApiKey):
     """The only answer that holds the key."""
 
     key: str = Field(examples=["tk_…"], repr=False)
-
-
-Id = Annotated[int, Path(ge=1, le=_HIGHEST_ID)]
 
 
 def key_routes() -> APIRouter:
@@ -84,8 +91,8 @@ def key_routes() -> APIRouter:
     async def list_api_keys(
         deps: TheDeps,
         _: Annotated[Principal, requires("api_keys:read")],
-        page: Annotated[int, Query(ge=1, le=_HIGHEST_ID)] = 1,
-        page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+        page: PageNumber = 1,
+        page_size: PageSize = 20,
     ) -> Page[ApiKey]:
         """Every key that is not revoked, newest first."""
         keys = deps.keys.all()[::-1]
@@ -95,7 +102,7 @@ def key_routes() -> APIRouter:
 
     @routes.delete("/api/api-keys/{id}", status_code=204, tags=["api keys"])
     async def delete_api_key(
-        id: Id,
+        id: PathId,
         request: Request,
         response: Response,
         deps: TheDeps,

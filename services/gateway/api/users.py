@@ -3,15 +3,13 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter
 
 from libs.common.errors import NotFoundError, UnauthorizedError
 from libs.common.events.user import UserState
 from libs.common.principal import Principal
-from libs.common.serve import Page, ResponseModel, requires, router
+from libs.common.serve import Page, PageNumber, PageSize, PathId, ResponseModel, requires, router
 from services.gateway.api.deps import TheDeps
-
-_HIGHEST_ID = 2**53
 
 
 class User(ResponseModel):
@@ -49,8 +47,8 @@ def user_routes() -> APIRouter:
     async def list_users(
         deps: TheDeps,
         _: Annotated[Principal, requires("api_keys:read")],
-        page: Annotated[int, Query(ge=1, le=_HIGHEST_ID)] = 1,
-        page_size: Annotated[int, Query(ge=1, le=100)] = 20,
+        page: PageNumber = 1,
+        page_size: PageSize = 20,
     ) -> Page[User]:
         """Every user, newest first."""
         users = deps.users.all()[::-1]
@@ -60,7 +58,7 @@ def user_routes() -> APIRouter:
 
     @routes.get("/api/users/{id}", tags=["users"])
     async def get_user(
-        id: Annotated[int, Path(ge=1, le=_HIGHEST_ID)],
+        id: PathId,
         deps: TheDeps,
         _: Annotated[Principal, requires("api_keys:read")],
     ) -> User:

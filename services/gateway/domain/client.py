@@ -1,6 +1,6 @@
 """Who is at the other end of the wire, and whether a request came from our own pages."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ def client_ip(peer: str | None, forwarded: Sequence[bytes], trusted: Networks) -
         return str(address)
     hops = b",".join(forwarded).split(b",")
     while hops and any(address in network for network in trusted):
-        before = _address(hops.pop().decode("latin-1").strip())
+        before = _address(_without_port(hops.pop().decode("latin-1").strip()))
         if before is None:
             break
         address = before
@@ -41,17 +41,59 @@ def is_unsafe(method: str) -> bool:
     return method in _UNSAFE
 
 
-def is_same_site(*, origin: bytes | None, fetch_site: bytes | None, host: bytes | None, public_host: str) -> bool:
+def is_same_site(*, origin: bytes | None, fetch_site: bytes | None, own_origins: Collection[str]) -> bool:
     """Whether a browser says that one of our own pages made this request.
 
-    `Sec-Fetch-Site: same-origin`, or an `Origin` whose host and port are those of the request (or, behind a proxy that
-    rewrites Host, of the public URL).
+    `Sec-Fetch-Site: same-origin`, or an `Origin` (RFC 6454 section 6.2) that is one of ours, scheme and port included.
     """
     if origin is not None:
-        authority = urlsplit(origin.decode("latin-1")).netloc.lower()
-        ours = {public_host.lower(), (host or b"").decode("latin-1").lower()} - {""}
-        return authority in ours
+        return _normal_origin(origin.decode("latin-1")) in own_origins
     return fetch_site == b"same-origin"
+
+
+def own_origins(*, scheme: str, host: bytes | None, public_url: str) -> frozenset[str]:
+    """What the browser may call this site: as it was asked for, and as the public URL names it.
+
+    `scheme` is how the client reached us, or the proxy that we trust.
+    """
+    asked = f"{scheme}://{host.decode('latin-1')}" if host else ""
+    return frozenset(filter(None, (_normal_origin(asked), _normal_origin(public_url))))
+
+
+def scheme_of(connection: str, forwarded: Sequence[bytes], *, is_trusted: bool) -> str:
+    """`http` or `https`: what the nearest proxy says in X-Forwarded-Proto, if it is one of ours."""
+    if is_trusted and forwarded:
+        said = forwarded[-1].rpartition(b",")[2].strip().lower()
+        if said in (b"http", b"https"):
+            return said.decode()
+    return connection
+
+
+def is_trusted_peer(peer: str | None, trusted: Networks) -> bool:
+    """Whether the other end of the connection is one of our proxies."""
+    address = _address(peer)
+    return address is not None and any(address in network for network in trusted)
+
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def _normal_origin(url: str) -> str:
+    """Scheme, host and port in one spelling; empty for what has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.hostname}:{port}" if parts.scheme in _DEFAULT_PORTS and parts.hostname else ""
+
+
+def _without_port(hop: str) -> str:
+    """`192.0.2.1:5678` and `[2001:db8::1]:443`, as some proxies write them, are addresses all the same."""
+    hop = hop.strip('"')
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 @lru_cache(maxsize=4_096)

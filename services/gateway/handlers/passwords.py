@@ -2,12 +2,20 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from libs.common.errors import UnavailableError
+
+T = TypeVar("T")
+
 _AT_ONCE = 2
+_MOST_WAITING = 32
+"""At about 50 ms each, the last of them waits for a second."""
 MAX_PASSWORD = 1_024
 
 
@@ -19,18 +27,26 @@ class Passwords:
         self._hasher = PasswordHasher()
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="argon2")
         self._of_nobody: str | None = None
+        self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        """The encoded hash, salt and parameters included."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
+        """The encoded hash, salt and parameters included. Raises UnavailableError while too many wait."""
+        return await self._run(self._hasher.hash, password)
 
     async def matches(self, password: str, encoded: str | None) -> bool:
         """Whether it is the password. Without a hash (nobody by that name) the answer takes as long."""
         if encoded is None and self._of_nobody is None:
             self._of_nobody = await self.hash(secrets.token_urlsafe())
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._verify, encoded or self._of_nobody or "", password, encoded is not None
-        )
+        return await self._run(self._verify, encoded or self._of_nobody or "", password, encoded is not None)
+
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        if self._waiting >= _MOST_WAITING:
+            raise UnavailableError("Too many passwords are being checked at this moment.")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        finally:
+            self._waiting -= 1
 
     def close(self) -> None:
         """End the threads."""

@@ -1,28 +1,13 @@
 """What every route here starts from: the registry, caught up at least once, and who is calling."""
 
-import re
 from typing import Annotated
 
-from fastapi import Depends, Path, Request, Response
-from pydantic import BeforeValidator
+from fastapi import Depends, Request, Response
 
 from libs.common.errors import UnavailableError
 from libs.common.principal import Principal
 from libs.common.serve import request_id_of, set_position
 from services.providers.ports import Caller, Registry
-
-
-def _in_digits(value: object) -> object:
-    """Pydantic would read `1_0` as 10 and `1.0` as 1: nobody deletes a provider by a slip of the keyboard."""
-    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]+", value):
-        raise ValueError("must be a whole number, in digits")
-    return value
-
-
-Digits = Annotated[int, BeforeValidator(_in_digits)]
-"""A whole number in a path or a query."""
-
-Id = Annotated[Digits, Path(ge=1, le=2**63 - 1)]
 
 
 def _registry(request: Request) -> Registry:

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query, Request, Response
 from libs.common.errors import NotFoundError
 from libs.common.events.domain import DnsRecord, DomainState
 from libs.common.principal import Principal
-from libs.common.serve import requires, router
+from libs.common.serve import PathId, QueryId, requires, router
 from services.providers.api.answers import Domain, DomainWithDns, domain_answer, domain_with_dns
-from services.providers.api.calling import Digits, Id, TheRegistry, calling, tell
+from services.providers.api.calling import TheRegistry, calling, tell
 from services.providers.api.requests import CreateDomain
 from services.providers.domain.domain_name import normalise
 from services.providers.domain.domains import by_name
@@ -44,7 +44,7 @@ def domain_routes() -> APIRouter:
     async def list_email_domains(
         registry: TheRegistry,
         _: Annotated[Principal, requires("email_domains:read")],
-        provider_id: Annotated[Digits | None, Query(ge=1)] = None,
+        provider_id: QueryId | None = None,
     ) -> list[Domain]:
         """Every domain, newest first; of one provider if asked for."""
         states = sorted(registry.domains.live.values(), key=lambda state: state.id, reverse=True)
@@ -59,21 +59,21 @@ def domain_routes() -> APIRouter:
 
     @routes.get("/api/email-domains/{id}", tags=["domains"])
     async def get_domain(
-        id: Id, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
+        id: PathId, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
     ) -> DomainWithDns:
         """One domain, as stored: nobody is asked."""
         return domain_with_dns(await find_domain(registry, id))
 
     @routes.get("/api/email-domains/{id}/dns-records", tags=["domains"])
     async def get_domain_dns_records(
-        id: Id, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
+        id: PathId, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
     ) -> list[DnsRecord]:
         """The records that the domain's owner has to publish."""
         return (await find_domain(registry, id)).dns_records
 
     @routes.post("/api/email-domains/{id}/verify", tags=["domains"])
     async def verify_domain(
-        id: Id,
+        id: PathId,
         request: Request,
         response: Response,
         registry: TheRegistry,
@@ -90,7 +90,7 @@ def domain_routes() -> APIRouter:
 
     @routes.delete("/api/email-domains/{id}", status_code=204, tags=["domains"])
     async def delete_email_domain(
-        id: Id,
+        id: PathId,
         request: Request,
         response: Response,
         registry: TheRegistry,

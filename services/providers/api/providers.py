@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from libs.common.principal import Principal
-from libs.common.serve import requires, router
+from libs.common.serve import PathId, requires, router
 from services.providers.api.answers import Provider, TestResult, provider_answer
-from services.providers.api.calling import Id, TheRegistry, calling, tell
+from services.providers.api.calling import TheRegistry, calling, tell
 from services.providers.api.requests import CreateProvider, TestProvider, UpdateProvider
 from services.providers.handlers.appending import find_provider
 from services.providers.handlers.check_provider import check_provider
@@ -49,14 +49,14 @@ def provider_routes() -> APIRouter:
 
     @routes.get("/api/email-providers/{id}", tags=["providers"])
     async def get_email_provider(
-        id: Id, registry: TheRegistry, _: Annotated[Principal, requires("email_providers:read")]
+        id: PathId, registry: TheRegistry, _: Annotated[Principal, requires("email_providers:read")]
     ) -> Provider:
         """One provider."""
         return provider_answer(await find_provider(registry, id))
 
     @routes.patch("/api/email-providers/{id}", tags=["providers"])
     async def update_email_provider(
-        id: Id,
+        id: PathId,
         body: UpdateProvider,
         request: Request,
         response: Response,
@@ -77,7 +77,7 @@ def provider_routes() -> APIRouter:
 
     @routes.delete("/api/email-providers/{id}", status_code=204, tags=["providers"])
     async def delete_email_provider(
-        id: Id,
+        id: PathId,
         request: Request,
         response: Response,
         registry: TheRegistry,
@@ -89,7 +89,7 @@ def provider_routes() -> APIRouter:
 
     @routes.post("/api/email-providers/{id}/test", tags=["providers"])
     async def test_provider(
-        id: Id,
+        id: PathId,
         body: TestProvider,
         request: Request,
         response: Response,

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from libs.common.errors import InvalidError
 from libs.common.events.provider import ProviderType
 from libs.common.mime.addresses import Mailbox, parse_address
-from libs.common.serve import RequestModel
+from libs.common.serve import LARGEST_ID, RequestModel
 from services.providers.api.blocks import (
     Change,
     ScalewayCredentials,
@@ -33,7 +33,7 @@ def _distinct(ids: list[int]) -> list[int]:
     return ids
 
 
-Fallbacks = Annotated[list[Annotated[int, Field(ge=1, le=2**63 - 1)]], Field(max_length=20), AfterValidator(_distinct)]
+Fallbacks = Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_ID)]], Field(max_length=20), AfterValidator(_distinct)]
 
 
 def _address(text: str) -> str:
@@ -141,7 +141,7 @@ class TestProvider(RequestModel):
 class CreateDomain(RequestModel):
     """A sending domain, and the provider that its mail goes through."""
 
-    provider_id: int
+    provider_id: Annotated[int, Field(ge=1, le=LARGEST_ID)]
     domain: Annotated[Line, Field(max_length=1_000), AfterValidator(normalise)]
 
 

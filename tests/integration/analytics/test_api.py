@@ -119,7 +119,7 @@ async def test_the_list_is_newest_first_and_without_bodies(day: Answering) -> No
         ("since=2026-03-01T10:20:00Z&until=2026-03-01T10:20:00Z", []),
         ("since=9999-12-31T23:59:59Z", []),
         ("until=0001-01-01T00:00:00Z", []),
-        ("domain_id=9223372036854775807", []),
+        ("domain_id=9007199254740991", []),
     ],
 )
 async def test_each_filter_narrows_the_list_and_its_total(day: Answering, query: str, found: list[UUID]) -> None:
@@ -314,6 +314,9 @@ async def test_the_timeline_says_why_another_provider_took_over_and_what_each_re
 
 @pytest.mark.parametrize("rest", ["", "/tracking", "/tracking/events", "/timeline"])
 async def test_an_id_that_is_none_is_refused_and_an_unknown_one_is_not_found(day: Answering, rest: str) -> None:
+    known = str(new_id(1))
+    for spelled in (f"urn:uuid:{known}", known.replace("-", ""), f"{{{known}}}", f"%20{known}"):
+        assert (await day.get(f"/api/emails/{spelled}{rest}")).status == 400, spelled
     malformed = await day.get(f"/api/emails/not-an-id{rest}")
     assert (malformed.status, malformed.json["errors"][0]["field"]) == (400, "id")
     for unknown in (uuid4(), new_id(99), UUID(int=0), UUID(int=2**128 - 1)):

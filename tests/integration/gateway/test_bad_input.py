@@ -54,6 +54,8 @@ CASES: list[tuple[str, str, Any, dict[str, str], int, str, str | None]] = [
     ("GET", "/api/api-keys?pge=1", None, {}, 400, "VALIDATION_FAILED", "pge"),
     ("DELETE", "/api/api-keys/0", None, {}, 400, "VALIDATION_FAILED", "id"),
     ("DELETE", "/api/api-keys/x", None, {}, 400, "VALIDATION_FAILED", "id"),
+    *(("DELETE", f"/api/api-keys/{id}", None, {}, 400, CODE, "id") for id in ("+1", "1_0", "1.0", "%201", "%D9%A3")),
+    ("GET", "/api/api-keys?page=%2B1", None, {}, 400, "VALIDATION_FAILED", "page"),
     ("DELETE", "/api/api-keys/99999999999999999999", None, {}, 400, "VALIDATION_FAILED", "id"),
     ("DELETE", "/api/api-keys/99", None, {}, 404, "NOT_FOUND", None),
     ("GET", "/api/users/x", None, {}, 400, "VALIDATION_FAILED", "id"),

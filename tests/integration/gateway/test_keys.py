@@ -112,6 +112,14 @@ async def test_a_key_ends_at_its_expiry(clean_nats: NatsAddress, tmp_path: Path)
         assert (answer.status, answer.json()["detail"]) == (401, "The API key has expired.")
 
 
+async def test_an_expiry_is_shown_in_utc(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async with stack(clean_nats, tmp_path) as made:
+        made_key = await new_key(made, role="user", expires_at="2099-01-01T02:00:00+02:00")
+        assert made_key["expires_at"] == "2099-01-01T00:00:00Z"
+        listed = (await made.call("GET", "/api/api-keys")).json()["data"][0]
+        assert listed["expires_at"] == "2099-01-01T00:00:00Z"
+
+
 async def test_a_key_cannot_make_a_stronger_one(clean_nats: NatsAddress, tmp_path: Path) -> None:
     async with stack(clean_nats, tmp_path) as made:
         weak = (await new_key(made, scopes=["api_keys:write", "emails:read"]))["key"]

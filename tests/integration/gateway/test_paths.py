@@ -8,7 +8,7 @@ import pytest
 from deploy.local.servers import NatsAddress
 from tests.integration.gateway.stack import Stack, stack
 
-DOCUMENTS = {
+DOCUMENTS: dict[str, dict[str, dict[str, object]]] = {
     "sender": {"/api/emails": {"post": {}}, "/api/emails/{email_id}/retry": {"post": {}}},
     "analytics": {"/api/emails": {"get": {}}, "/api/emails/stats": {"get": {}}, "/api/emails/{email_id}": {"get": {}}},
     "providers": {"/api/email-providers/{id}": {"get": {}, "patch": {}, "delete": {}}},

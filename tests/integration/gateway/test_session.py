@@ -76,6 +76,42 @@ async def test_guessing_is_slowed_also_when_the_guesses_come_side_by_side(
         assert int(refused.headers["retry-after"]) >= 1
 
 
+async def test_an_attacker_keeps_nobody_else_out(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    """Five wrong passwords a second from one address: the owner logs in from every other one, each time."""
+    async with stack(clean_nats, tmp_path, trusted_proxies="127.0.0.0/8") as made, asyncio.timeout(60):
+        stop = asyncio.Event()
+
+        async def attack() -> list[int]:
+            statuses = []
+            while not stop.is_set():
+                attempt = await log_in(made, password="wrong", **{"X-Forwarded-For": "192.0.2.66"})
+                statuses.append(attempt.status)
+                await asyncio.sleep(0.2)
+            return statuses
+
+        attacker = asyncio.create_task(attack())
+        owner = []
+        for number in range(20):
+            began = asyncio.get_running_loop().time()
+            answer = await log_in(made, **{"X-Forwarded-For": f"198.51.100.{number}:4711"})
+            owner.append((answer.status, asyncio.get_running_loop().time() - began < 4))
+            await asyncio.sleep(0.1)
+        stop.set()
+        assert owner == [(204, True)] * 20
+        assert set(await attacker) == {401, 429}
+
+
+async def test_passwords_that_wait_to_be_checked_are_bounded(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async with stack(clean_nats, tmp_path, trusted_proxies="127.0.0.0/8") as made, asyncio.timeout(60):
+        tries = (
+            log_in(made, f"{number}@example.com", "wrong", **{"X-Forwarded-For": f"192.0.2.{number}"})
+            for number in range(120)
+        )
+        answers = await asyncio.gather(*tries)
+        assert {answer.status for answer in answers} <= {401, 503}
+        assert all(answer.headers["retry-after"] == "1" for answer in answers if answer.status == 503)
+
+
 async def test_logging_out_ends_this_session_and_leaves_the_other(clean_nats: NatsAddress, tmp_path: Path) -> None:
     async with stack(clean_nats, tmp_path) as made:
         one, two = cookie_of(await log_in(made)), cookie_of(await log_in(made))
