@@ -35,7 +35,7 @@ _BREAKOUT_OF_FONT = frozenset({"color", "face", "size"})
 
 
 class _Element(NamedTuple):
-    """A named tuple, because hostile html opens a million of them."""
+    """An open element. Alike ones are one object, because hostile html opens a million of them."""
 
     name: str
     space: str
@@ -48,6 +48,7 @@ class ForeignContent:
 
     _stack: list[_Element] = field(default_factory=list)
     _names: Counter[str] = field(default_factory=Counter)
+    _known: dict[tuple[str, str, bool], _Element] = field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:
@@ -76,7 +77,11 @@ class ForeignContent:
         else:
             return True
         if not is_self_closing(html, tag):
-            stack.append(_Element(name, space, _is_integration_point(name, space, html, tag)))
+            key = (name, space, _is_integration_point(name, space, html, tag))
+            element = self._known.get(key)
+            if element is None:
+                element = self._known[key] = _Element(*key)
+            stack.append(element)
             self._names[name] += 1
         return False
 
