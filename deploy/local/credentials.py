@@ -3,12 +3,13 @@
 import base64
 import json
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.home import Home
 from deploy.local.postgres import Passwords
+from deploy.nats_users import USERS
 from libs.common.apikey import new_key
 
 KEY_BYTES = 32
@@ -26,6 +27,8 @@ class Credentials:
     api_key: Path
     admin_password: Path
     postgres: Passwords
+    nats: Mapping[str, str] = field(repr=False)
+    """By user of `deploy.nats_users`."""
 
 
 def ensure(home: Home) -> Credentials:
@@ -44,6 +47,7 @@ def ensure(home: Home) -> Credentials:
         key_ring=secret(KEY_RING, _new_key_ring),
         api_key=_keep(home / "api-key", new_key),
         admin_password=_keep(home / "admin-password", lambda: secrets.token_urlsafe(12)),
+        nats={user: password(f"nats-{user}") for user in USERS},
         postgres=Passwords(password("postgres-superuser"), password("postgres-owner"), password("postgres-analytics")),
     )
 

@@ -8,11 +8,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from deploy.local.errors import LocalError
+from deploy.nats_users import authorization
 
 MAX_PAYLOAD = "8MB"  # DESIGN 3: 2 MB each of html and text with room for the rewritten html
 STORE_CEILING = 128 << 30  # bytes; what one machine is trusted with when its disk is larger
@@ -40,8 +42,17 @@ def argv(config: Path, store: Path, port: int, monitor_port: int) -> list[str]:
     ]
 
 
-def write_config(config: Path, store: Path, *, sync: str = "always", limit: int | None = None) -> int:
+def write_config(
+    config: Path,
+    store: Path,
+    *,
+    passwords: Mapping[str, str] | None = None,
+    sync: str = "always",
+    limit: int | None = None,
+) -> int:
     """Writes the configuration file, keeping the storage limit of an earlier start; the answer is that limit.
+
+    `passwords` are those of `deploy.nats_users`; without them everybody on this machine may do everything: tests only.
 
     That limit must never shrink below what streams have reserved, or they would not be loaded again.
 
@@ -53,6 +64,8 @@ def write_config(config: Path, store: Path, *, sync: str = "always", limit: int 
         limit = int(kept[1])
     elif limit is None:
         limit = min(STORE_CEILING, int(shutil.disk_usage(store).free * STORE_SHARE))
+    config.touch(mode=0o600)
+    config.chmod(0o600)  # an earlier version's file was everybody's to read
     config.write_text(
         "server_name: temps\n"
         f"max_payload: {MAX_PAYLOAD}\n"
@@ -60,7 +73,7 @@ def write_config(config: Path, store: Path, *, sync: str = "always", limit: int 
         f"  sync_interval: {sync}\n"
         f"  max_file_store: {limit}\n"
         "  max_memory_store: 67108864\n"
-        "}\n"
+        "}\n" + (authorization(passwords) if passwords is not None else "")
     )
     return limit
 

@@ -80,7 +80,8 @@ def _add_key(each: Rotating, say: Say) -> None:
 
 async def _finish(home: Home, rings: tuple[Rotating, ...], say: Say) -> None:
     port = json.loads((home / "ports.json").read_text())["nats"]
-    bus = Bus(f"nats://127.0.0.1:{port}", name="rotate-keys")
+    password = (home.secrets / "nats-rotation").read_text().strip()
+    bus = Bus(f"nats://rotation:{password}@127.0.0.1:{port}", name="rotate-keys")
     await bus.start()
     try:
         if not await bus.wait_connected(CONNECT_SECONDS):

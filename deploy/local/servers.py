@@ -4,7 +4,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,17 @@ class PostgresAddress:
 
 
 @contextmanager
-def running_nats(directory: Path, *, sync: str = "2m", port: int | None = None) -> Iterator[NatsAddress]:
-    """A NATS server with JetStream in that folder; relaxed syncing unless told `sync="always"`."""
+def running_nats(
+    directory: Path, *, sync: str = "2m", port: int | None = None, passwords: Mapping[str, str] | None = None
+) -> Iterator[NatsAddress]:
+    """A NATS server with JetStream in that folder; relaxed syncing unless told `sync="always"`.
+
+    Open to everybody on this machine, unless `passwords` names one for each user of `deploy.nats_users`.
+    """
     port, monitor_port = port or free_port(), free_port()
     config, store = directory / "nats.conf", directory / "jetstream"
     directory.mkdir(parents=True, exist_ok=True)
-    nats.write_config(config, store, sync=sync, limit=TEST_STORE_LIMIT)
+    nats.write_config(config, store, passwords=passwords, sync=sync, limit=TEST_STORE_LIMIT)
     address = NatsAddress(f"nats://127.0.0.1:{port}", f"http://127.0.0.1:{monitor_port}")
     command = nats.argv(config, store, port, monitor_port)
     with _running(command, directory / "nats.log", signal.SIGTERM, lambda _: nats.waiting_for(address.monitor_url)):

@@ -42,9 +42,14 @@ class Plan:
     credentials: Credentials
     caller: Mapping[str, str]
 
-    @property
-    def nats_url(self) -> str:
-        return f"nats://{LOOPBACK}:{self.ports['nats']}"
+    def nats_url(self, part: str) -> str:
+        """With the name and password of that part's user (`deploy.nats_users`), for its environment alone.
+
+        The step that makes the streams has a user of another name, and the inbox has none: it never speaks to NATS.
+        """
+        user = "streams" if part == "bootstrap" else part
+        login = f"{user}:{self.credentials.nats[user]}@" if user in self.credentials.nats else ""
+        return f"nats://{login}{LOOPBACK}:{self.ports['nats']}"
 
     @property
     def monitor_url(self) -> str:
@@ -91,7 +96,7 @@ def environment(plan: Plan, name: str) -> dict[str, str]:
     common = {
         "TEMPS_HOME": str(plan.home.path),
         "TEMPS_HTTP_HOST": LOOPBACK,
-        "TEMPS_NATS_URL": plan.nats_url,
+        "TEMPS_NATS_URL": plan.nats_url(name),
         "TEMPS_NATS_MONITOR_URL": plan.monitor_url,
         "TEMPS_NATS_REPLICAS": "1",
         "TEMPS_PRINCIPAL_KEY_FILE": str(plan.credentials.principal_key),
@@ -140,7 +145,7 @@ def prepare(plan: Plan) -> dict[str, str]:
 
     The limited streams share what they are given; the rest is for queue, schedules and secrets.
     """
-    limit = nats.write_config(plan.home / "nats.conf", plan.store)
+    limit = nats.write_config(plan.home / "nats.conf", plan.store, passwords=plan.credentials.nats)
     postgres.create(plan.postgres_data, plan.credentials.postgres)
     (plan.home / "inbox-port").write_text(f"{plan.ports['inbox-smtp']}\n")
     (plan.home / "gateway-url").write_text(f"{plan.gateway_url}\n")

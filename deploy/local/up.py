@@ -32,6 +32,7 @@ def say(line: str) -> None:
 
 def up(environment: Mapping[str, str]) -> int:
     """Runs until it is told to stop; the exit status. Raises LocalError before anything of it runs."""
+    os.umask(0o077)  # what is written here and by every part is the operator's alone
     home = open_home(environment)
     lock = Lock(home)
     try:

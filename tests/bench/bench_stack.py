@@ -192,8 +192,7 @@ def _wait_idle(api: Api) -> None:
 
 
 async def _publish_ceilings(stack: Stack) -> tuple[float, float]:
-    url = f"nats://127.0.0.1:{json.loads((stack.home / 'ports.json').read_text())['nats']}"
-    bus = Bus(url, name="bench")
+    bus = Bus(stack.nats_url, name="bench")
     await bus.start()
     assert await bus.wait_connected(5)
     await bus.api("STREAM.CREATE.BENCH", {"name": "BENCH", "subjects": ["bench.>"], "storage": "file"})

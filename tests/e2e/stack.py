@@ -35,6 +35,15 @@ class Stack:
         """The first API key."""
         return (self.home / "api-key").read_text().strip()
 
+    @property
+    def nats_url(self) -> str:
+        """NATS as its operator reaches it.
+
+        Not for threads: asking the supervisor changes this process's folder for a moment.
+        """
+        password = (self.home / "secrets" / "nats-operator").read_text().strip()
+        return f"nats://operator:{password}@127.0.0.1:{self.parts()['nats']['port']}"
+
     def parts(self) -> dict[str, dict[str, Any]]:
         """The supervisor's table: state, pid, port, restarts and so on of each part."""
         return {part["name"]: part for part in control.ask(self.home, "status")["parts"]}

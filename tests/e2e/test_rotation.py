@@ -116,11 +116,6 @@ class Reconnecting(threading.Thread):
             raise self.failure
 
 
-def nats_of(stack: Stack) -> str:
-    """Not for threads: asking the supervisor changes this process's folder for a moment."""
-    return f"nats://127.0.0.1:{stack.parts()['nats']['port']}"
-
-
 def in_use(nats: str, kind: str) -> Counter[str]:
     """How many secrets are under which key."""
 
@@ -179,7 +174,7 @@ def test_keys_are_rotated_twice_under_load_and_nobody_notices(tmp_path: Path) ->
             api.post("/api/email-domains", {"provider_id": made["id"], "domain": DOMAIN})
             facts_before = api.get(f"/api/email-providers/{made['id']}")
             assert keys(home) == [("k1", ["k1"])] * 2
-            reconnecting = Reconnecting(nats_of(stack), api, made["id"], relay)
+            reconnecting = Reconnecting(stack.nats_url, api, made["id"], relay)
             with Load(api, rate=RATE, sender=f"load@{DOMAIN}", most=1_500) as load:
                 reconnecting.start()
                 load.wait_accepted(20)
@@ -211,7 +206,7 @@ def test_keys_are_rotated_twice_under_load_and_nobody_notices(tmp_path: Path) ->
                 "max_connections": 0,
                 "updated_at": "",
             }
-            assert (in_use(nats_of(stack), "provider"), in_use(nats_of(stack), "user")) == (
+            assert (in_use(stack.nats_url, "provider"), in_use(stack.nats_url, "user")) == (
                 Counter(k3=1),
                 Counter(k3=1),
             )
@@ -234,8 +229,8 @@ def test_a_rotation_begun_while_it_was_stopped_and_interrupted_while_it_ran_is_f
         assert "at the next start" in rotate(home)
         assert keys(home) == [("k2", ["k1", "k2"])] * 2
         with running(home) as stack, Api(stack.url, stack.key) as api:
-            until(lambda: in_use(nats_of(stack), "provider"), lambda found: found == Counter(k2=1), seconds=20)
-            until(lambda: in_use(nats_of(stack), "user"), lambda found: found == Counter(k2=1), seconds=20)
+            until(lambda: in_use(stack.nats_url, "provider"), lambda found: found == Counter(k2=1), seconds=20)
+            until(lambda: in_use(stack.nats_url, "user"), lambda found: found == Counter(k2=1), seconds=20)
             assert log_in(stack, api) == 204
             command = subprocess.Popen(
                 [sys.executable, "-m", "deploy.local", "rotate-keys"],

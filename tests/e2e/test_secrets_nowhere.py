@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.nats_users import USERS
 from libs.common.secrets import read_key_ring
 from tests.e2e.client import until
 from tests.e2e.driving import (
@@ -32,6 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 # Files that hold secrets because that is what they are for, readable by their owner alone; no canary is in them either.
 MEANT_TO_HOLD = {
+    "nats.conf": "the passwords of NATS' users, for the server",
     "secrets": "key rings, signing keys and the database's passwords, one file each",
     "api-key": "the first key, for the operator and the README's calls",
     "admin-password": "the first user's password, for the operator",
@@ -53,7 +55,7 @@ def test_no_secret_is_anywhere_but_where_it_is_meant_to_be(tmp_path: Path) -> No
         driven = Driven(api, canaries)
         own_secrets(driven, home)
         through_smtp(driven, relays)
-        through_http(driven, http, f"nats://127.0.0.1:{system.parts()['nats']['port']}")
+        through_http(driven, http, system.nats_url)
         wrong_input(driven)
         keys_and_sessions(driven, home)
         # The first email of each relay; a later one may wait, because the relay's answer has stopped its provider.
@@ -74,7 +76,7 @@ def own_secrets(driven: Driven, home: Path) -> None:
             driven.secrets |= {f"{file.name} {name}": base64.b64encode(key).decode() for name, key in keys}
         else:
             driven.secrets[file.name] = file.read_text().strip()
-    assert len(driven.secrets) == 9
+    assert len(driven.secrets) == 9 + len(USERS)
 
 
 def search(system: Stack, driven: Driven) -> Iterator[str]:
@@ -91,8 +93,9 @@ def search(system: Stack, driven: Driven) -> Iterator[str]:
     yield from found_among(seen.own_pages(pages), wanted, control=b"temps_http_requests_total")
     if sys.platform == "linux":
         yield from found_among(seen.command_lines(system), wanted, control=b"services.providers")
-        # Analytics is told where its database is in the environment, which only its own user may read.
-        its_own = {needle: name for needle, name in wanted.items() if not name.startswith("postgres-")}
+        # Each part is told how to log in to NATS, and analytics to its database, in its environment, which only its
+        # own user may read.
+        its_own = {needle: name for needle, name in wanted.items() if not name.startswith(("postgres-", "nats-"))}
         yield from found_among(seen.environments(system), its_own, control=b"TEMPS_KEYRING_FILE")
 
 

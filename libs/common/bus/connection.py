@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import nats.errors
 import orjson
@@ -64,6 +65,9 @@ class Bus:
     def __init__(self, url: str, *, name: str) -> None:
         """`url` may hold several servers, separated by commas; `name` shows in the server's connection list."""
         self._servers = url.split(",")
+        user = urlsplit(self._servers[0]).username
+        # Nobody may listen to another's inbox, and an inbox without a user is everybody's (deploy/nats_users.py).
+        self._inbox_prefix = f"_INBOX_{user}" if user else "_INBOX"
         self._name = name
         self._client = Client()
         self._waiting: dict[str, asyncio.Future[Any]] = {}
@@ -274,6 +278,7 @@ class Bus:
                     ping_interval=_PING_SECONDS,
                     max_outstanding_pings=2,
                     pending_size=_PENDING_BYTES,
+                    inbox_prefix=self._inbox_prefix,
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_reconnect,
