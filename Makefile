@@ -17,6 +17,18 @@ export UV_PYTHON_DOWNLOADS := never
 # GNU make 3.81 (macOS) has no --output-sync: the lines then mix, the outcome is the same.
 TOGETHER := --no-print-directory --keep-going -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
+# What a command needs to be told is asked for at once, before anything is set up.
+ifneq ($(filter stop start,$(MAKECMDGOALS)),)
+ifeq ($(SERVICE),)
+$(error say which part: make $(firstword $(filter stop start,$(MAKECMDGOALS))) SERVICE=postgres)
+endif
+endif
+ifneq ($(filter rebuild,$(MAKECMDGOALS)),)
+ifeq ($(NAME),)
+$(error say which read model: make rebuild NAME=all)
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help up down status stop start logs reset rotate-keys demo rebuild verify-log setup emulators lock fmt check test ci bench \
         check-format check-lint check-types check-imports check-addresses check-tests
@@ -36,10 +48,10 @@ status: $(READY) ## what runs, what is held, what waits
 	@exec $(BIN)/python -m deploy.local status
 
 stop: $(READY) ## hold one part down: make stop SERVICE=postgres
-	@exec $(BIN)/python -m deploy.local stop $(or $(SERVICE),$(error say which: make stop SERVICE=postgres))
+	@exec $(BIN)/python -m deploy.local stop $(SERVICE)
 
 start: $(READY) ## let a held part run again: make start SERVICE=postgres
-	@exec $(BIN)/python -m deploy.local start $(or $(SERVICE),$(error say which: make start SERVICE=postgres))
+	@exec $(BIN)/python -m deploy.local start $(SERVICE)
 
 logs: $(READY) ## follow the logs, of all or of one: make logs SERVICE=sender
 	@exec $(BIN)/python -m deploy.local logs $(SERVICE)
@@ -54,7 +66,7 @@ demo: $(READY) ## 200 tracked emails through the running system, with what came 
 	@exec $(BIN)/python -m deploy.local.demo
 
 rebuild: $(READY) ## read models anew from the facts: make rebuild NAME=emails (or all)
-	@exec $(BIN)/python -m deploy.local run analytics rebuild $(or $(NAME),$(error say which: make rebuild NAME=all))
+	@exec $(BIN)/python -m deploy.local run analytics rebuild $(NAME)
 
 verify-log: $(READY) ## compare the log with its copy in Postgres
 	@exec $(BIN)/python -m deploy.local run analytics verify-log
@@ -67,6 +79,14 @@ setup: $(READY) ## the .venv, from the locks (the other commands do it by themse
 MADE_IN := $(shell cat $(VENV)/.made-in 2>/dev/null)
 ifneq ($(MADE_IN),)
 ifneq ($(MADE_IN),$(CURDIR))
+.PHONY: $(READY)
+endif
+endif
+
+# PYTHON= counts although there is a .venv: it is made again with that interpreter.
+ifneq ($(filter command environment,$(origin PYTHON)),)
+IDENTITY := -c 'import sys; print(sys.base_prefix, *sys.version_info[:3])' 2>/dev/null
+ifneq ($(shell $(PYTHON) $(IDENTITY)),$(shell $(BIN)/python $(IDENTITY)))
 .PHONY: $(READY)
 endif
 endif

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.local.errors import LocalError
-from deploy.local.home import Home, open_home, running_pid
+from deploy.local.home import Home, home_of, running_pid
 
-DOWN_SECONDS = 15.0
+DOWN_SECONDS = 45.0
 
 
 def main() -> int:
@@ -37,6 +37,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:  # before the supervisor listens for it, or in `logs`
+        print(file=sys.stderr)
         return 130
 
 
@@ -69,10 +70,11 @@ def _up(_: argparse.Namespace) -> int:
 def _down(_: argparse.Namespace) -> int:
     from deploy.local.up import clean_up, say  # noqa: PLC0415
 
-    home = open_home(os.environ)
+    home = home_of(os.environ)
     pid = running_pid(home)
     if pid is None:
-        clean_up(home)
+        if home.path.exists():
+            clean_up(home)
         print(f"not running (TEMPS_HOME={home.path})")
         return 0
     _ask(home, "down")
@@ -86,7 +88,7 @@ def _down(_: argparse.Namespace) -> int:
 
 
 def _status(_: argparse.Namespace) -> int:
-    home = open_home(os.environ)
+    home = home_of(os.environ)
     answer = _ask(home, "status")
     print(f"{home.gateway_url()}  pid {answer['pid']}  TEMPS_HOME={home.path}\n")
     line = "{:<11} {:<9} {:>8} {:>6} {:>9} {:>8}  {}"
@@ -111,13 +113,13 @@ def _status(_: argparse.Namespace) -> int:
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    _ask(open_home(os.environ), "stop", arguments.part)
+    _ask(home_of(os.environ), "stop", arguments.part)
     print(f"{arguments.part} is held down until: make start SERVICE={arguments.part}")
     return 0
 
 
 def _start(arguments: argparse.Namespace) -> int:
-    answer = _ask(open_home(os.environ), "start", arguments.part)
+    answer = _ask(home_of(os.environ), "start", arguments.part)
     if answer["not_ready"]:
         raise LocalError(f"{arguments.part} was started but is not ready yet: make status")
     print(f"{arguments.part} is ready")
@@ -125,7 +127,7 @@ def _start(arguments: argparse.Namespace) -> int:
 
 
 def _logs(arguments: argparse.Namespace) -> int:
-    home = open_home(os.environ)
+    home = home_of(os.environ)
     files = sorted(home.logs.glob(f"{arguments.part or '*'}.log"))
     if not files:
         there = ", ".join(sorted(file.stem for file in home.logs.glob("*.log"))) or "none yet"
@@ -136,7 +138,7 @@ def _logs(arguments: argparse.Namespace) -> int:
 def _reset(arguments: argparse.Namespace) -> int:
     from deploy.local.up import clean_up  # noqa: PLC0415
 
-    home = open_home(os.environ)
+    home = home_of(os.environ)
     if running_pid(home) is not None:
         raise LocalError("it is running: make down first")
     if not arguments.yes:
@@ -147,6 +149,8 @@ def _reset(arguments: argparse.Namespace) -> int:
         )
         if sys.stdin.readline().strip() != "yes":
             raise LocalError("nothing was deleted")
+    if not home.path.exists():
+        raise LocalError(f"there is nothing to delete (TEMPS_HOME={home.path})")
     clean_up(home)
     for each in home.contents():  # by name: a home may be a folder that holds other things too
         if each.is_dir():
@@ -164,7 +168,7 @@ def _rotate_keys(_: argparse.Namespace) -> int:
     from deploy.local.up import say  # noqa: PLC0415
 
     try:
-        rotate_keys(open_home(os.environ), say)
+        rotate_keys(home_of(os.environ), say)
     except KeyboardInterrupt:
         print("interrupted: nothing is lost, old and new keys are both good; make rotate-keys goes on", file=sys.stderr)
         raise
@@ -175,7 +179,7 @@ def _run(arguments: argparse.Namespace) -> int:
     """Replaces this process by `python -m services.<part> …`, in the stack's settings."""
     from deploy.local.up import run_command  # noqa: PLC0415
 
-    return run_command(open_home(os.environ), os.environ, arguments.part, arguments.arguments)
+    return run_command(home_of(os.environ), os.environ, arguments.part, arguments.arguments)
 
 
 def _ask(home: Home, do: str, part: str | None = None) -> dict[str, Any]:

@@ -20,13 +20,14 @@ LOG_BYTES = 16 << 20
 SETTINGS_REFUSED = 2  # the status with which a process ends that cannot use its settings (libs.common.settings)
 ROOT = Path(__file__).parents[2]
 
-State = Literal["down", "running", "waiting", "held"]
+State = Literal["down", "running", "waiting", "held", "refused"]
+"""`refused`: it ended because of its settings, and starting it again cannot mend that."""
 
 
 class Child:
     """Holds the process of one part. `on_change` is called whenever a pid appears or goes.
 
-    `refusal` is what a process said that ended because of its settings: starting it again cannot mend that.
+    `refusal` is what a process said of the settings that ended it.
     """
 
     def __init__(self, part: Part, logs: Path, say: Callable[[str], None], on_change: Callable[[], None]) -> None:
@@ -53,6 +54,7 @@ class Child:
         if self._process is not None:
             return
         self._forget_timer()
+        self.refusal = None
         self.rotate_log()
         with self.log.open("ab") as output:
             self._log_from = output.tell()
@@ -76,10 +78,11 @@ class Child:
         status, ran = self._process.returncode, time.time() - self.since
         self._process, self.started = None, None
         self.since = time.time()
-        if self.state == "running":
+        if self.state == "running" and status == SETTINGS_REFUSED and (refusal := self._refusal()) is not None:
+            self.state, self.refusal = "refused", refusal
+        elif self.state == "running":
             self.state = "waiting"
             self.restarts += 1
-            self.refusal = self._refusal() if status == SETTINGS_REFUSED else None
             self._pause = FIRST_PAUSE if ran >= STABLE_AFTER else self._pause
             self._say(f"{self.part.name} {_ending(status)}; started again in {self._pause:g} s{self._last_words()}")
             self._timer = asyncio.get_running_loop().call_later(self._pause, self._start_again)
@@ -128,7 +131,7 @@ class Child:
         """The end of the log, once: a process that cannot start says there why."""
         if self.restarts != 1:
             return ""
-        lines = self._words(0).splitlines()[-4:]
+        lines = self._words(self._log_from).splitlines()[-4:]
         return "".join(f"\n    | {line}" for line in lines)
 
     def _refusal(self) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.local.errors import LocalError
 from deploy.local.home import Home, running_pid
-from deploy.local.supervisor import Supervisor
+from deploy.local.supervisor import Supervisor, survivors
 
 ANSWER_SECONDS = 40.0
 
@@ -49,6 +49,12 @@ def ask(home: Home, do: str, part: str | None = None) -> dict[str, Any]:
         LocalError: nobody runs here, or the supervisor refused; the text says which.
     """
     if running_pid(home) is None:
+        if left := survivors(home):
+            names = ", ".join(f"{each['name']} (pid {each['pid']})" for each in left)
+            raise LocalError(
+                f"the supervisor is gone, and what it started still runs without it: {names}. "
+                "make up ends these and starts everything again; make down only ends them"
+            )
         raise LocalError(f"not running (TEMPS_HOME={home.path}); start it with: make up")
     with socket.socket(socket.AF_UNIX) as connection, contextlib.chdir(home.path):
         connection.settimeout(ANSWER_SECONDS)

@@ -57,12 +57,16 @@ class Home:
         return file.read_text().strip() if file.exists() else None
 
 
+def home_of(environment: Mapping[str, str]) -> Home:
+    """The home that TEMPS_HOME names, whether it is there or not."""
+    return Home(Path(environment.get("TEMPS_HOME") or DEFAULT).expanduser().absolute())
+
+
 def open_home(environment: Mapping[str, str]) -> Home:
-    """The home that TEMPS_HOME names, made when it is not there."""
-    path = Path(environment.get("TEMPS_HOME") or DEFAULT).expanduser().absolute()
-    home = Home(path)
+    """The same, made when it is not there."""
+    home = home_of(environment)
     try:
-        for folder in (path, home.data, home.logs, home.secrets):
+        for folder in (home.path, home.data, home.logs, home.secrets):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise LocalError(f"TEMPS_HOME cannot be used: {error}") from error

@@ -18,8 +18,9 @@ class Rank(IntEnum):
     POSTGRES = 4
 
 
-# Seconds that each rank has between its signal and SIGKILL; together below the ten that a stop may take.
-PATIENCE = {Rank.SERVICE: 5.0, Rank.INBOX: 1.8, Rank.NATS: 1.2, Rank.POSTGRES: 1.5}
+# Seconds that each rank has between its signal and SIGKILL. NATS writes its indexes and Postgres a checkpoint, which a
+# busy disk makes slow; neither loses anything by SIGKILL, but its next start has to look through everything again.
+PATIENCE = {Rank.SERVICE: 5.0, Rank.INBOX: 2.0, Rank.NATS: 15.0, Rank.POSTGRES: 15.0}
 
 
 @dataclass(frozen=True)

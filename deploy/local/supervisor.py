@@ -26,6 +26,7 @@ class Supervisor:
         self.home = home
         self.say = say
         self.asked_to_stop = asyncio.Event()
+        self._awaited: set[str] = set()
         self.children = {part.name: Child(part, home.logs, say, self._record) for part in parts}
 
     async def __aenter__(self) -> Self:
@@ -52,6 +53,7 @@ class Supervisor:
         """
         begun, said = time.monotonic(), time.monotonic()
         missing = dict.fromkeys(names, "")
+        self._awaited |= missing.keys()
         while missing and not self.asked_to_stop.is_set():
             self._check_settings(missing)
             for name, found in zip(list(missing), await asyncio.gather(*map(self._missing, missing)), strict=True):
@@ -66,6 +68,7 @@ class Supervisor:
                 said = time.monotonic()
                 self.say("waiting: " + "; ".join(f"{name} for {what}" for name, what in missing.items()))
             await asyncio.sleep(READY_POLL)
+        self._awaited.clear()
         return list(missing)
 
     async def hold(self, name: str) -> None:
@@ -122,8 +125,12 @@ class Supervisor:
             raise LocalError("\n  ".join((f"{', '.join(said)} cannot run with these settings:", *lines)))
 
     def _reap(self) -> None:
-        for child in self.children.values():
+        for name, child in self.children.items():
+            known = child.refusal
             child.reap()
+            # While it is waited for, `ready` says it.
+            if child.refusal is not None and known is None and name not in self._awaited:
+                self.say(f"{name} cannot run with its settings and is not started again: {child.refusal}")
 
     def _record(self) -> None:
         records = [
@@ -146,18 +153,23 @@ class Supervisor:
                 child.rotate_log()
 
 
+def survivors(home: Home) -> list[dict[str, Any]]:
+    """The processes that a supervisor started in this home and that still run: name, pid, start time and so on."""
+    if not home.processes.exists():
+        return []
+    return [
+        record
+        for record in json.loads(home.processes.read_text())
+        if record["started"] and proc.started_at(record["pid"]) == record["started"]
+    ]
+
+
 def end_orphans(home: Home, say: Callable[[str], None]) -> None:
     """Ends what a supervisor that was killed has left behind, in the order in which it would have.
 
     Only for the holder of the home's lock.
     """
-    if not home.processes.exists():
-        return
-    records = [
-        record
-        for record in json.loads(home.processes.read_text())
-        if record["started"] and proc.started_at(record["pid"]) == record["started"]
-    ]
+    records = survivors(home)
     if records:
         say(f"ending what an earlier run left behind: {', '.join(record['name'] for record in records)}")
     for rank in Rank:
@@ -165,4 +177,4 @@ def end_orphans(home: Home, say: Callable[[str], None]) -> None:
         for what in {record["signal"] for record in those}:
             same = {record["pid"]: record["started"] for record in those if record["signal"] == what}
             proc.end(same, signal.Signals(what), PATIENCE[rank])
-    home.processes.unlink()
+    home.processes.unlink(missing_ok=True)

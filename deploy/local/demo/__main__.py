@@ -19,11 +19,12 @@ from deploy.local.demo.api import BOUNCED, DEFERRED, Api, Run
 from deploy.local.demo.reader import follow_link, in_inbox, load_pixel
 from deploy.local.demo.report import figures_of, show_email, show_figures
 from deploy.local.errors import LocalError
-from deploy.local.home import Home, open_home, running_pid
+from deploy.local.home import Home, home_of, running_pid
 
 EMAILS = 200
 THREADS = 8
 ARRIVAL_SECONDS = 60.0
+INTERRUPTED = 130
 # Every so many messages one is opened, and one has a link followed.
 OPEN_STEP, CLICK_STEP = 2, 5
 
@@ -31,10 +32,14 @@ OPEN_STEP, CLICK_STEP = 2, 5
 def main() -> int:
     console = Console()
     try:
-        demo(open_home(os.environ), console)
+        demo(home_of(os.environ), console)
     except LocalError as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        console.print("interrupted: what was sent stays sent", markup=False)
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # the threads of requests under way are not waited for
     return 0
 
 

@@ -32,7 +32,7 @@ from libs.common.settings import load
 from libs.common.streams import LOG
 from services.analytics.handlers.progress import Progress
 
-DONE, DIFFERS, IMPOSSIBLE = 0, 1, 2
+DONE, DIFFERS, IMPOSSIBLE, INTERRUPTED = 0, 1, 2, 130
 _CONNECT_SECONDS = 10.0
 _COPY = "facts"
 
@@ -72,7 +72,11 @@ def operate(
     settings = load(OperatorSettings, environment)
     name = getattr(parsed, "name", "all")
     chosen = [model for model in models if model.rebuilt and name in ("all", model.name)]
-    return asyncio.run(_run(COMMANDS[parsed.command], settings, models, chosen, out or sys.stdout))
+    try:
+        return asyncio.run(_run(COMMANDS[parsed.command], settings, models, chosen, out or sys.stdout))
+    except KeyboardInterrupt:
+        print("\ninterrupted: what is served did not change", file=sys.stderr)  # noqa: T201 - for the operator
+        return INTERRUPTED
 
 
 async def _rebuild(desk: Desk, chosen: Sequence[ReadModel]) -> int:

@@ -138,6 +138,8 @@ def test_a_part_that_refuses_its_settings_is_not_waited_for_and_the_setting_is_n
         stack.read_until("error: particular cannot run with these settings:")
         stack.read_until("  setting TEMPS_DNS_RESOLVER: must look like 192.0.2.1:53")
         assert stack.process.wait(15) == 1
+        rest = stack.process.stdout.read() if stack.process.stdout else ""
+        assert "".join([*stack.said, rest]).count("TEMPS_DNS_RESOLVER") == 1, "said once, and not tried again"
     assert (tmp_path / "order").read_text().splitlines()[-1] == "fine stops"
 
 
@@ -197,7 +199,7 @@ def test_each_way_to_end_it_stops_everything(tmp_path: Path, ending: signal.Sign
 
 
 def test_a_part_that_does_not_listen_and_one_that_is_frozen_are_killed_in_time(tmp_path: Path) -> None:
-    with running(tmp_path, a("stubborn", STUBBORN), a("frozen", rank="POSTGRES")) as stack:
+    with running(tmp_path, a("stubborn", STUBBORN), a("frozen", rank="INBOX")) as stack:
         stack.read_until("up")
         pids = stack.pids()
         os.kill(pids["frozen"], signal.SIGSTOP)
@@ -220,7 +222,7 @@ def test_a_second_start_in_the_same_home_says_who_runs_there(tmp_path: Path) -> 
 
 
 def test_what_a_killed_supervisor_left_is_ended_by_the_next_start_users_first(tmp_path: Path) -> None:
-    parts = [a("db", rank="POSTGRES"), a("api"), a("stubborn", STUBBORN, rank="NATS")]
+    parts = [a("db", rank="POSTGRES"), a("api"), a("stubborn", STUBBORN, rank="INBOX")]
     with running(tmp_path, *parts) as first:
         first.read_until("up")
         wait(lambda: len(first.order()) == 2)
@@ -233,6 +235,21 @@ def test_what_a_killed_supervisor_left_is_ended_by_the_next_start_users_first(tm
             second.read_until("up")
             assert all(proc.started_at(pid) is None for pid in left.values())
             assert [line for line in second.order() if line.endswith("stops")] == ["api stops", "db stops"]
+
+
+def test_status_names_what_a_killed_supervisor_left(tmp_path: Path) -> None:
+    with running(tmp_path, a("one"), a("two")) as stack:
+        stack.read_until("up")
+        left = stack.pids()
+        stack.process.kill()
+        stack.process.wait()
+        for command in (["status"], ["stop", "one"]):
+            answer = stack.ask(*command)
+            assert answer.returncode == 1
+            for name, pid in left.items():
+                assert f"{name} (pid {pid})" in answer.stderr
+            assert "the supervisor is gone" in answer.stderr
+            assert "make up ends these and starts everything again" in answer.stderr
 
 
 def test_down_cleans_up_after_a_killed_supervisor(tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ def test_what_cannot_be_done_is_said_in_a_line(
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize("words", [["status"], ["down"], ["stop", "nats"], ["logs"], ["rotate-keys"], ["reset"]])
+def test_only_a_start_makes_a_home(tmp_path: Path, words: list[str]) -> None:
+    command(tmp_path / "home", *words, stdin="yes\n")
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_services_command_does_not_wait_for_a_stack_that_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "gateway-url").write_text("http://127.0.0.1:1\n")
     (tmp_path / "ports.json").write_text("{}")
@@ -75,9 +81,8 @@ def test_the_demo_says_that_nothing_runs(tmp_path: Path) -> None:
 
 def test_a_reset_takes_only_what_a_stack_has_made(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    command(tmp_path, "status")
     (tmp_path / "api-key").write_text("tk_")
-    (tmp_path / "data" / "nats").mkdir()
+    (tmp_path / "data" / "nats").mkdir(parents=True)
     done = command(tmp_path, "reset", stdin="yes\n")
     assert done.returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -8,6 +8,7 @@ import pytest
 from deploy.local import credentials
 from deploy.local.errors import LocalError
 from deploy.local.home import Lock, open_home, running_pid
+from deploy.nats_users import USERS
 from libs.common.apikey import is_well_formed
 from libs.common.principal import read_key
 from libs.common.secrets import read_key_ring
@@ -29,7 +30,7 @@ def test_credentials_can_be_read_by_those_who_need_them_and_by_nobody_else(tmp_p
     assert made.api_key == tmp_path / "home" / "api-key"
     assert made.admin_password == tmp_path / "home" / "admin-password"
     files = [path for path in home.path.rglob("*") if path.is_file()]
-    assert len(files) == 9
+    assert len(files) == 9 + len(USERS)
     assert {mode(path) for path in files} == {0o600}
     assert mode(home.path) == mode(home.secrets) == 0o700
 
