@@ -45,15 +45,26 @@ async def ensure_local_inbox(plan: Plan, say: Callable[[str], None]) -> None:
     say(f"provider {NAME!r} could not be created ({problem}); the next start tries again")
 
 
-def summary(plan: Plan) -> str:
+async def stored_login(plan: Plan) -> str:
+    """The first user's address as it is stored: TEMPS_ADMIN_EMAIL counts at the first start only."""
+    try:
+        user = await asyncio.to_thread(_call, plan, "GET", path="/api/users/1")
+    except (OSError, ValueError):  # the first key may have been revoked since, or the gateway is not ready
+        return "the first user's address"
+    email = str(user["email"])
+    wanted = plan.caller.get("TEMPS_ADMIN_EMAIL")
+    different = wanted is not None and wanted.strip().lower() != email.lower()
+    return f"{email} (TEMPS_ADMIN_EMAIL counts at the first start only)" if different else email
+
+
+def summary(plan: Plan, login: str) -> str:
     """What to open, how to log in, and the README's first call with the key filled in."""
     url, key = plan.gateway_url, plan.credentials.api_key.read_text().strip()
-    email = plan.caller.get("TEMPS_ADMIN_EMAIL") or "admin@temps.localhost"
     body = json.dumps(FIRST_EMAIL, indent=2).replace("\n", "\n  ")
     return f"""
   API        {url}/api
   docs       {url}/docs
-  login      {email} / {plan.credentials.admin_password.read_text().strip()}
+  login      {login} / {plan.credentials.admin_password.read_text().strip()}
   API key    {key}
   inbox      {url}/api/local-inbox (SMTP on port {plan.ports["inbox-smtp"]})
 
@@ -78,9 +89,9 @@ def _find_or_create(plan: Plan) -> int:
     return int(_call(plan, "POST", wanted)["id"])
 
 
-def _call(plan: Plan, method: str, body: object = None) -> Any:
+def _call(plan: Plan, method: str, body: object = None, *, path: str = "/api/email-providers") -> Any:
     request = urllib.request.Request(  # noqa: S310 - our own loopback URL
-        f"{plan.gateway_url}/api/email-providers",
+        f"{plan.gateway_url}{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={

@@ -12,10 +12,11 @@ from typing import NoReturn
 from deploy.local import control, credentials, nats, ports, stack
 from deploy.local.child import ROOT
 from deploy.local.errors import LocalError
-from deploy.local.first_steps import ensure_local_inbox, summary
+from deploy.local.first_steps import ensure_local_inbox, stored_login, summary
 from deploy.local.home import Home, Lock, open_home, running_pid
 from deploy.local.stack import Plan
 from deploy.local.supervisor import Supervisor, end_orphans
+from libs.common.known_settings import unknown_settings
 
 SERVERS_SECONDS = 30.0
 BOOTSTRAP_SECONDS = 60.0
@@ -36,6 +37,8 @@ def up(environment: Mapping[str, str]) -> int:
     home = open_home(environment)
     lock = Lock(home)
     try:
+        for sentence in unknown_settings(environment):
+            say(f"warning: {sentence}")
         end_orphans(home, say)
         plan = make_plan(home, environment)
         return asyncio.run(_run(plan))
@@ -119,7 +122,7 @@ async def _start(plan: Plan, supervisor: Supervisor, bootstrap_settings: Mapping
     await ensure_local_inbox(plan, say)
     if not late:
         say(f"everything is ready ({time.monotonic() - begun:.1f} s)")
-    print(summary(plan), flush=True)
+    print(summary(plan, await stored_login(plan)), flush=True)
 
 
 async def _bootstrap_streams(environment: Mapping[str, str]) -> None:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-PREFIX = "TEMPS_"
+from libs.common.known_settings import PREFIX, unknown_settings
+
 _LAST_PORT = 65535
 
 
@@ -120,6 +121,8 @@ class SettingsError(SystemExit):
 def load(model: type[AnySettings], environment: Mapping[str, str] | None = None) -> AnySettings:
     """Read `model` from the environment. Raises `SettingsError` after printing every problem."""
     source = os.environ if environment is None else environment
+    for sentence in unknown_settings(source):
+        print(f"warning: {sentence}", file=sys.stderr)  # noqa: T201 - logging is configured from the settings
     names = {name: f"{PREFIX}{name.upper()}" for name in model.model_fields}
     given = {name: source[variable] for name, variable in names.items() if source.get(variable)}
     try:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
+from libs.common.mime import parse_address
 from libs.common.settings import Settings
 
 
@@ -21,6 +22,18 @@ def _http_url(value: object) -> object:
         parts = urlsplit(value)
         if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
             raise ValueError("must look like http://host:port")
+    return value
+
+
+def _address(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            mailbox = parse_address(value)
+        except ValueError as error:
+            raise ValueError(f"must be an email address like admin@example.com: {error}") from None
+        if mailbox.address != value.strip() and mailbox.name is not None:
+            raise ValueError("must be an email address alone, without a name")
+        return value.strip()
     return value
 
 
@@ -49,7 +62,7 @@ class GatewaySettings(Settings):
     """File of the first API key, which is registered at the first start."""
     bootstrap_password_file: Path | None = None
     """File of the first user's password, who is created at the first start."""
-    admin_email: str = "admin@temps.localhost"
+    admin_email: Annotated[str, BeforeValidator(_address)] = "admin@temps.localhost"
     """Email address of the first user; read at the first start only."""
     trusted_proxies: Annotated[Networks, BeforeValidator(_networks)] = ()
     """Networks of the proxies before the gateway, separated by commas, whose `X-Forwarded-*` headers are believed."""

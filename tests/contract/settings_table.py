@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from deploy.local.inbox.__main__ import InboxSettings
 from libs.common.bootstrap import BootstrapSettings
-from libs.common.settings import PREFIX
+from libs.common.known_settings import PREFIX
 from services.analytics.settings import Settings as AnalyticsSettings
 from services.gateway.settings import GatewaySettings
 from services.providers.settings import ProvidersSettings
