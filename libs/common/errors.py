@@ -3,6 +3,7 @@
 A refusal becomes a problem document (RFC 9457) at the edge; inside the handlers it is a plain exception.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,26 +94,31 @@ class TempsError(Exception):
         return STATUS[self.slug]
 
 
-MAX_FIELD_ERRORS = 20
-_MAX_FIELD_BYTES, _MAX_MESSAGE_BYTES = 128, 256
-"""Together less than 8 KB, whatever names and values a request has."""
+MAX_FIELD_ERRORS, MAX_FIELD_ERROR_BYTES = 20, 8_000
+"""How many an answer lists, and how much they are together as JSON, whatever names and values a request has."""
+_MAX_FIELD_BYTES, _MAX_MESSAGE_BYTES = 128, 1_000
 
 
 class InvalidError(TempsError):
-    """Bad input: names the fields that are wrong as `(field, message)`, the first `MAX_FIELD_ERRORS` of them."""
+    """Bad input: names the fields that are wrong as `(field, message)`, the first of them if there are many."""
 
     slug = "validation_failed"
 
     def __init__(self, errors: Sequence[tuple[str, str]], *, suggestion: str | None = None) -> None:
         """`errors` is not empty; a field of a body is a dotted path, a header or a parameter its name."""
-        shown = [
-            (_shortened(field, _MAX_FIELD_BYTES), _shortened(message, _MAX_MESSAGE_BYTES))
-            for field, message in errors[:MAX_FIELD_ERRORS]
-        ]
-        detail = "; ".join(f"{field}: {message}" for field, message in shown[:3])
-        if len(errors) > MAX_FIELD_ERRORS:
-            detail += f"; {len(errors)} fields are wrong, the first {MAX_FIELD_ERRORS} are listed"
-        listed = [{"field": field, "message": message} for field, message in shown]
+        listed, left = [], MAX_FIELD_ERROR_BYTES
+        for field, message in errors[:MAX_FIELD_ERRORS]:
+            shown = {
+                "field": _shortened(field, _MAX_FIELD_BYTES),
+                "message": _shortened(message, _MAX_MESSAGE_BYTES),
+            }
+            left -= len(json.dumps(shown, ensure_ascii=False).encode()) + 1
+            if left < 0:
+                break
+            listed.append(shown)
+        detail = "; ".join(f"{each['field']}: {each['message']}" for each in listed[:3])
+        if len(errors) > len(listed):
+            detail += f"; {len(errors)} fields are wrong, the first {len(listed)} are listed"
         super().__init__(detail, suggestion=suggestion, extra={"errors": listed})
 
 

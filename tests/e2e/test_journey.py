@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.e2e.client import Api, until
+from tests.e2e.stack import Stack
 
 NOT_FOLLOWED = {301, 302, 303, 307, 308}
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -92,6 +93,43 @@ def test_an_email_is_sent_arrives_is_opened_and_clicked_and_all_of_it_is_known(a
     after = api.get("/api/emails/stats")
     assert after["total"] == before["total"] + 1
     assert sum(count for name, count in after.items() if name != "total") == after["total"]
+
+
+def test_mail_that_no_provider_takes_is_told_from_what_the_inbox_took(api: Api, stack: Stack) -> None:
+    inbox = f"/api/email-providers/{(stack.home / 'inbox-provider').read_text().strip()}"
+    body = {"from": "a@nowhere.example", "to": "b@example.com", "subject": "x", "text": "x"}
+    taken = api.post("/api/emails", body)
+    api.request("PATCH", inbox, {"is_default": False})
+    try:
+        kept = api.post("/api/emails", body)
+    finally:
+        api.request("PATCH", inbox, {"is_default": True})
+    assert (taken["status"], "suggestion" in taken) == ("queued", False)
+    assert (kept["status"], kept["provider_id"]) == ("captured", None)
+    assert "PATCH /api/email-providers/{id}" in kept["suggestion"]
+    shown = until(lambda: api.get(f"/api/emails/{taken['id']}"), lambda seen: seen["status"] == "captured", seconds=5)
+    assert (shown["provider_id"] is not None, shown["error_message"]) == (True, None)
+    shown = api.get(f"/api/emails/{kept['id']}")
+    assert (shown["status"], shown["provider_id"]) == ("captured", None)
+    assert shown["error_message"] == "no provider for nowhere.example and no default"
+    assert shown["recipients"][0]["detail"] == shown["error_message"]
+    facts = {
+        each["id"]: [fact["type"] for fact in api.get(f"/api/emails/{each['id']}/timeline")] for each in (taken, kept)
+    }
+    assert list(facts.values()) == [["email.accepted.v1", "email.sent.v1"], ["email.captured.v1"]]
+
+
+def test_local_parts_that_differ_in_case_are_two_people(api: Api) -> None:
+    """RFC 5321 section 2.4: only the owner of a domain knows whether `Bob` and `bob` are one; domains have no case."""
+    domain = f"{uuid4().hex[:8]}.example"
+    people = [f"Bob@{domain}", f"bob@{domain.upper()}", f"bob@{domain}"]
+    sent = api.post("/api/emails", {"from": "a@shop.example", "to": people, "subject": "x", "text": "x"})
+    email = until(lambda: api.get(f"/api/emails/{sent['id']}"), lambda seen: seen["status"] == "captured", seconds=5)
+    assert email["to_addresses"] == [f"Bob@{domain}", f"bob@{domain}"]
+    assert [(each["address"], each["status"]) for each in email["recipients"]] == [
+        (f"Bob@{domain}", "captured"),
+        (f"bob@{domain}", "captured"),
+    ]
 
 
 def test_a_bounce_and_a_deferral_are_what_the_relay_said(api: Api) -> None:

@@ -83,7 +83,7 @@ def _common(row: dict[str, Any], *, count_machines: bool) -> dict[str, Any]:
         "status": row["status"],
         "recipients": [_recipient(person) for person in people],
         "provider_message_id": row["provider_message_id"],
-        "error_message": _error_message(row["status"], people),
+        "error_message": _error_message(row["status"], row["provider_id"], people),
         "attempts": row["attempts"],
         "scheduled_at": None,
         "sent_at": row["sent_at"],
@@ -109,8 +109,11 @@ def _party(party: dict[str, Any]) -> str:
     return f"{quoted} <{party['address']}>"
 
 
-def _error_message(status: str, people: list[dict[str, Any]]) -> str | None:
-    """Why the email has not arrived, in the words about the first recipient that gave it its status."""
-    if status not in _EXPLAINED:
+def _error_message(status: str, provider_id: int | None, people: list[dict[str, Any]]) -> str | None:
+    """Why the email has not arrived, in the words about the first recipient that gave it its status.
+
+    What the bundled inbox took has arrived; what no provider takes has not, though both are `captured`.
+    """
+    if status not in _EXPLAINED and not (status == "captured" and provider_id is None):
         return None
     return next((person["detail"] for person in people if person["status"] == status and person["detail"]), None)

@@ -176,11 +176,13 @@ def _submitted(batch: _Batch, fact: Envelope, data: Mapping[str, Any]) -> None:
     email.tags = tag_keys(data["tags"]) or None
     email.submitted = orjson.dumps({name: data.get(name) for name in SUBMITTED}).decode()
     status = CAPTURED if fact.type == "email.captured.v1" else QUEUED
+    why = clean((data.get("route") or {}).get("detail")) if status == CAPTURED else None
     for position, person in enumerate(data["recipients"]):
         row = batch.recipient(email_id, person["address"])
         if row.position is None:
             row.position, row.kind, row.name = position, person["kind"], clean(person.get("name"))
-            _settle(row, status, 0, fact.time)
+            if _settle(row, status, 0, fact.time):
+                row.detail = why
 
 
 def _attempted(batch: _Batch, fact: Envelope, data: Mapping[str, Any]) -> None:

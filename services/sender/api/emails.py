@@ -35,6 +35,8 @@ class SentEmail(ResponseModel):
     provider_message_id: str | None
     provider_id: int | None
     suppressed: list[str]
+    suggestion: str | None = None
+    """Only of an email that no provider takes: how to have it delivered."""
 
 
 def _body_schema() -> dict[str, Any]:
@@ -72,5 +74,7 @@ async def send_email(request: Request, caller: Annotated[Principal, requires("em
         "provider_id": accepted.provider_id,
         "suppressed": [],
     }
+    if accepted.suggestion is not None:
+        body["suggestion"] = accepted.suggestion
     position = {POSITION_HEADER: f"email={accepted.sequence}"}
     return Response(orjson.dumps(body), status_code=201, media_type="application/json", headers=position)

@@ -59,12 +59,13 @@ class AcceptEmail:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """It is in the log at `sequence`."""
+    """It is in the log at `sequence`. `suggestion` says how to have an email delivered that no provider takes."""
 
     email_id: UUID
     status: str
     provider_id: int | None
     sequence: int
+    suggestion: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,17 @@ async def accept_email(deps: AcceptDeps, command: AcceptEmail, *, actor: Actor, 
     fact = _fact(command, decision, email_id, rewritten, content)
     envelope = new_envelope(fact, source="sender", actor=actor, at=now, correlation_id=request_id)
     sequence = await _commit(deps.bus, envelope, email_id)
-    status = "queued" if isinstance(fact, EmailAccepted) else "captured"
-    return Accepted(email_id, status, fact.provider_id, sequence)
+    if isinstance(fact, EmailAccepted):
+        return Accepted(email_id, "queued", fact.provider_id, sequence)
+    return Accepted(email_id, "captured", None, sequence, _how_to_deliver(command.sender_domain, fact.route.detail))
+
+
+def _how_to_deliver(domain: str, why: str | None) -> str:
+    return (
+        f"It is kept and delivered to nobody: {why or 'there is no provider for it'}. Register {domain} with POST "
+        "/api/email-domains, or make an SMTP provider the default with PATCH /api/email-providers/{id} "
+        '{"is_default": true}; then send it again.'
+    )
 
 
 async def _route(directory: Directory, command: AcceptEmail) -> Routed | Captured:

@@ -113,6 +113,9 @@ async def test_mail_from_nobodys_domain_is_captured(world: Sending, app: App) ->
     answer = await post(app, email())
     assert (answer.status, answer.json["status"], answer.json["provider_id"]) == (201, "captured", None)
     assert names(await world.facts(UUID(answer.json["id"]))) == ["captured"]
+    suggestion = answer.json["suggestion"]
+    assert suggestion.startswith("It is kept and delivered to nobody: no provider for ")
+    assert "POST /api/email-domains" in suggestion
 
 
 async def test_mail_from_an_unregistered_domain_goes_to_the_default(world: Sending, app: App) -> None:
