@@ -14,6 +14,11 @@ EMULATORS_READY := $(EMULATORS)/.locks-installed
 SERVICES := gateway providers sender tracking analytics
 # Interpreters and packages come from this machine and the locks, never from somewhere uv finds by itself.
 export UV_PYTHON_DOWNLOADS := never
+# What reads the API's description in tests: generators of clients and a linter, in Python and (where there is npm) Node.
+CLIENTS := .venv-clients
+CLIENTS_READY := $(CLIENTS)/.locks-installed
+NODE := tests/clients/node_modules
+NODE_READY := $(NODE)/.locks-installed
 # GNU make 3.81 (macOS) has no --output-sync: the lines then mix, the outcome is the same.
 TOGETHER := --no-print-directory --keep-going -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
@@ -110,6 +115,24 @@ $(EMULATORS_READY): locks/emulators.txt | $(READY)
 	@PYTHON='$(PYTHON)' VENV='$(EMULATORS)' LOCK=locks/emulators.txt WITH_UV='$(BIN)/uv' sh deploy/local/setup.sh
 	@touch $@
 
+CLIENTS_MADE_IN := $(shell cat $(CLIENTS)/.made-in 2>/dev/null)
+ifneq ($(CLIENTS_MADE_IN),)
+ifneq ($(CLIENTS_MADE_IN),$(CURDIR))
+.PHONY: $(CLIENTS_READY)
+endif
+endif
+
+$(CLIENTS_READY): export WHERE := $(CURDIR)
+$(CLIENTS_READY): locks/clients.txt | $(READY)
+	@PYTHON='$(PYTHON)' VENV='$(CLIENTS)' LOCK=locks/clients.txt WITH_UV='$(BIN)/uv' sh deploy/local/setup.sh
+	@touch $@
+
+# Without npm the tests that need it are skipped, or fail on a build machine; they say so themselves.
+$(NODE_READY): tests/clients/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then \
+	  echo 'setup: installing what tests/clients/package-lock.json names' && cd tests/clients && npm ci --ignore-scripts --silent && touch ../../$@; \
+	fi
+
 lock: ## resolve anew and write locks/*.txt (hashes, no addresses)
 	@test -x $(BIN)/uv || $(MAKE) --no-print-directory setup
 	$(BIN)/uv lock
@@ -122,6 +145,10 @@ lock: ## resolve anew and write locks/*.txt (hashes, no addresses)
 	$(BIN)/uv lock --project tests/emulators
 	$(BIN)/uv export --quiet --frozen --project tests/emulators --no-emit-project --format requirements-txt \
 	  -o locks/emulators.txt
+	$(BIN)/uv lock --project tests/clients
+	$(BIN)/uv export --quiet --frozen --project tests/clients --no-emit-project --format requirements-txt \
+	  -o locks/clients.txt
+	cd tests/clients && npm install --package-lock-only --ignore-scripts --silent
 	@$(MAKE) --no-print-directory check-addresses
 
 # -- checking ----------------------------------------------------------------------------------------------------
@@ -154,7 +181,7 @@ check-addresses:
 check-tests: $(READY)
 	@$(BIN)/python -m pytest -q -n 2 $(wildcard tests/unit tests/contract)
 
-test: $(READY) $(EMULATORS_READY) ## every test but the benchmarks: make test ARGS='-k retry -x'
+test: $(READY) $(EMULATORS_READY) $(CLIENTS_READY) $(NODE_READY) ## every test but the benchmarks: make test ARGS='-k retry -x'
 	@$(BIN)/python -m pytest --ignore=tests/bench -n 2 $(ARGS)
 
 ci: test ## what the build machine runs

@@ -23,6 +23,7 @@ from services.sender.adapters.recent import RecentOutcomes
 from services.sender.adapters.relays import Relays
 from services.sender.adapters.server_start import server_started_at
 from services.sender.api.emails import emails, send_email
+from services.sender.api.send_body import SendEmail
 from services.sender.consumer.audit import Audit
 from services.sender.consumer.colleagues import AskingColleagues
 from services.sender.consumer.feeder import Feeding
@@ -68,6 +69,7 @@ async def open_sender(settings: SenderSettings) -> AsyncIterator[ASGIApp]:
             degraded=lambda: [] if bus.connected else ["nats"],
             state={"accept": accept},
             max_body=MAX_REQUEST,
+            models=[SendEmail],
             shortcuts=[Shortcut("POST", "/api/emails", "emails:send", send_email)],
         )
     )

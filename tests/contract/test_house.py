@@ -60,14 +60,24 @@ def test_rules_and_folds_read_no_clock(pattern: str) -> None:
 
 def test_every_dependency_is_in_the_locks_and_every_locked_package_has_a_hash() -> None:
     locked = {file.stem: file.read_text() for file in (ROOT / "locks").glob("*.txt")}
-    assert set(locked) == {"dev", "emulators", "uv", "gateway", "providers", "sender", "tracking", "analytics"}
+    assert set(locked) == {
+        "dev",
+        "emulators",
+        "clients",
+        "uv",
+        "gateway",
+        "providers",
+        "sender",
+        "tracking",
+        "analytics",
+    }
     for name, text in locked.items():
         entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"(?m)^#.*\n", "", text).strip())
         assert all("--hash=sha256:" in entry for entry in entries), name
     for project in (ROOT / "pyproject.toml", *ROOT.glob("*/*/pyproject.toml")):
         wanted = _names(tomllib.loads(project.read_text())["project"]["dependencies"])
         own = [project.parent.name] if project.parent.name in locked else []
-        locks = own if own == ["emulators"] else ["dev", *own]  # an environment of their own
+        locks = own if own in (["emulators"], ["clients"]) else ["dev", *own]  # an environment of their own
         for lock in locks:
             missing = {name for name in wanted if not re.search(rf"(?m)^{name}(\[.*\])?==", locked[lock])}
             assert not missing, f"{project}: make lock"

@@ -40,19 +40,27 @@ async def list_local_inbox(
     page: PageNumber = 1,
     page_size: PageSize = 20,
 ) -> Page[InboxMessageSummary]:
+    """Messages that the bundled inbox took, newest first."""
     found, total = _mailbox(request).page(to, page, page_size)
     return Page(data=[_shown(each) for each in found], total=total, page=page, page_size=page_size)
 
 
 @routes.get("/api/local-inbox/{id}", response_model=InboxMessage, dependencies=READ)
 async def get_local_inbox_message(request: Request, id: PathId) -> InboxMessage:
+    """One message with its readable parts."""
     summary, raw = _kept(request, id)
     parts = content(raw)
     return InboxMessage(**_shown(summary).model_dump(), headers=dict(parts.headers), html=parts.html, text=parts.text)
 
 
-@routes.get("/api/local-inbox/{id}/raw", response_class=Response, dependencies=READ)
+@routes.get(
+    "/api/local-inbox/{id}/raw",
+    response_class=Response,
+    responses={200: {"description": "The message", "content": {"message/rfc822": {"schema": {"type": "string"}}}}},
+    dependencies=READ,
+)
 async def get_local_inbox_message_raw(request: Request, id: PathId) -> Response:
+    """One message as it came over the wire."""
     _, raw = _kept(request, id)
     return Response(raw, media_type="message/rfc822")
 

@@ -2,6 +2,7 @@
 
 from libs.common.serve.app import create_app
 from libs.common.serve.clients import client_gone
+from libs.common.serve.describing import problems
 from libs.common.serve.json_bodies import OFF_LOOP_BYTES, check_members, parse_json
 from libs.common.serve.models import FieldError, Page, Problem, RequestModel, ResponseModel, Time, in_utc
 from libs.common.serve.parameters import LARGEST_ID, Digits, EmailId, PageNumber, PageSize, PathId, QueryId
@@ -53,6 +54,7 @@ __all__ = [
     "in_utc",
     "missing",
     "parse_json",
+    "problems",
     "request_id_of",
     "requires",
     "router",

@@ -220,7 +220,7 @@ class _Edge:
 
     def _openapi(self) -> tuple[int, bytes, bytes]:
         if self._document is None:
-            document = openapi_document(self._inner)
+            document = openapi_document(self._inner, self._service.models)
             document["paths"] = {**document.get("paths", {}), **self._service.described}
             self._document = orjson.dumps(document)
         return 200, b"application/json", self._document

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import BaseModel
 
 from libs.common.consume import View
 from libs.common.principal import Principal
@@ -55,4 +56,6 @@ class Service:
     shortcuts: Sequence[Shortcut] = ()
     described: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """OpenAPI paths of routes that the framework does not know."""
+    models: Sequence[type[BaseModel]] = ()
+    """Bodies that a route reads by itself, for the description."""
     version: str = "0.1.0"

@@ -62,11 +62,27 @@ class CreatedApiKey(ApiKey):
     key: str = Field(examples=["tk_…"], repr=False)
 
 
+_EXAMPLE = {
+    "requestBody": {
+        "content": {
+            "application/json": {
+                "examples": {
+                    "shop": {
+                        "summary": "A key that sends and reads emails, and nothing else",
+                        "value": {"name": "Web shop", "scopes": ["emails:send", "emails:read"]},
+                    }
+                }
+            }
+        }
+    }
+}
+
+
 def key_routes() -> APIRouter:
     """The routes, in API.md's order."""
     routes = router()
 
-    @routes.post("/api/api-keys", status_code=201, tags=["api keys"])
+    @routes.post("/api/api-keys", status_code=201, openapi_extra=_EXAMPLE)
     async def create_api_key(
         body: CreateApiKey,
         request: Request,
@@ -87,7 +103,7 @@ def key_routes() -> APIRouter:
         response.headers["Cache-Control"] = "no-store"
         return CreatedApiKey(**_shown(KeyState.model_validate(stored.data["key"])).model_dump(), key=key)
 
-    @routes.get("/api/api-keys", tags=["api keys"])
+    @routes.get("/api/api-keys")
     async def list_api_keys(
         deps: TheDeps,
         _: Annotated[Principal, requires("api_keys:read")],
@@ -100,7 +116,7 @@ def key_routes() -> APIRouter:
         shown = [_shown(key) for key in keys[start : start + page_size]]
         return Page[ApiKey](data=shown, total=len(keys), page=page, page_size=page_size)
 
-    @routes.delete("/api/api-keys/{id}", status_code=204, tags=["api keys"])
+    @routes.delete("/api/api-keys/{id}", status_code=204)
     async def delete_api_key(
         id: PathId,
         request: Request,

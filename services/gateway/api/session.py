@@ -25,7 +25,18 @@ def session_routes() -> APIRouter:
     """The routes."""
     routes = router()
 
-    @routes.post("/api/session", status_code=204, tags=["session"])
+    @routes.post(
+        "/api/session",
+        status_code=204,
+        openapi_extra={
+            "security": [],
+            "requestBody": {
+                "content": {
+                    "application/json": {"example": {"email": "admin@temps.localhost", "password": "YOUR_PASSWORD"}}
+                }
+            },
+        },
+    )
     async def create_session(
         body: LogIn, response: Response, deps: TheDeps, principal: Annotated[Principal, requires()]
     ) -> None:
@@ -37,7 +48,7 @@ def session_routes() -> APIRouter:
 
     only_session: dict[str, Any] = {"security": [{"session": []}]}
 
-    @routes.delete("/api/session", status_code=204, tags=["session"], openapi_extra=only_session)
+    @routes.delete("/api/session", status_code=204, openapi_extra=only_session)
     async def delete_session(
         request: Request,
         response: Response,

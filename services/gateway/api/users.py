@@ -43,7 +43,7 @@ def user_routes() -> APIRouter:
     """The routes."""
     routes = router()
 
-    @routes.get("/api/users", tags=["users"])
+    @routes.get("/api/users")
     async def list_users(
         deps: TheDeps,
         _: Annotated[Principal, requires("api_keys:read")],
@@ -56,7 +56,7 @@ def user_routes() -> APIRouter:
         shown = [_shown(user) for user in users[start : start + page_size]]
         return Page[User](data=shown, total=len(users), page=page, page_size=page_size)
 
-    @routes.get("/api/users/{id}", tags=["users"])
+    @routes.get("/api/users/{id}")
     async def get_user(
         id: PathId,
         deps: TheDeps,
@@ -70,7 +70,7 @@ def user_routes() -> APIRouter:
             raise NotFoundError(f"There is no user {id}.")
         return _shown(user)
 
-    @routes.get("/api/me", tags=["session"], openapi_extra={"security": [{"bearer": []}, {"session": []}]})
+    @routes.get("/api/me", openapi_extra={"security": [{"bearer": []}, {"session": []}]})
     async def get_me(deps: TheDeps, principal: Annotated[Principal, requires()]) -> Me:
         """Who is calling, and what they may do."""
         user = deps.users.get(principal.user_id or 0)

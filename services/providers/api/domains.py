@@ -7,9 +7,10 @@ from fastapi import APIRouter, Query, Request, Response
 from libs.common.errors import NotFoundError
 from libs.common.events.domain import DnsRecord, DomainState
 from libs.common.principal import Principal
-from libs.common.serve import PathId, QueryId, requires, router
+from libs.common.serve import PathId, QueryId, problems, requires, router
 from services.providers.api.answers import Domain, DomainWithDns, domain_answer, domain_with_dns
 from services.providers.api.calling import TheRegistry, calling, tell
+from services.providers.api.examples import CREATE_DOMAIN
 from services.providers.api.requests import CreateDomain
 from services.providers.domain.domain_name import normalise
 from services.providers.domain.domains import by_name
@@ -24,7 +25,9 @@ def domain_routes() -> APIRouter:
     """The routes, in API.md's order; `by-domain` comes before `{id}`, which would take it."""
     routes = router()
 
-    @routes.post("/api/email-domains", status_code=201, tags=["domains"])
+    @routes.post(
+        "/api/email-domains", status_code=201, responses=problems(404, 409, 422, 502), openapi_extra=CREATE_DOMAIN
+    )
     async def create_email_domain(
         body: CreateDomain,
         request: Request,
@@ -40,7 +43,7 @@ def domain_routes() -> APIRouter:
         tell(response, changed.positions)
         return domain_with_dns(changed.state)
 
-    @routes.get("/api/email-domains", tags=["domains"])
+    @routes.get("/api/email-domains")
     async def list_email_domains(
         registry: TheRegistry,
         _: Annotated[Principal, requires("email_domains:read")],
@@ -50,28 +53,28 @@ def domain_routes() -> APIRouter:
         states = sorted(registry.domains.live.values(), key=lambda state: state.id, reverse=True)
         return [domain_answer(state) for state in states if provider_id in (None, state.provider_id)]
 
-    @routes.get("/api/email-domains/by-domain/{domain}", tags=["domains"])
+    @routes.get("/api/email-domains/by-domain/{domain}")
     async def get_domain_by_name(
         domain: str, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
     ) -> DomainWithDns:
         """One domain by its name."""
         return domain_with_dns(await _named(registry, domain))
 
-    @routes.get("/api/email-domains/{id}", tags=["domains"])
+    @routes.get("/api/email-domains/{id}")
     async def get_domain(
         id: PathId, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
     ) -> DomainWithDns:
         """One domain, as stored: nobody is asked."""
         return domain_with_dns(await find_domain(registry, id))
 
-    @routes.get("/api/email-domains/{id}/dns-records", tags=["domains"])
+    @routes.get("/api/email-domains/{id}/dns-records")
     async def get_domain_dns_records(
         id: PathId, registry: TheRegistry, _: Annotated[Principal, requires("email_domains:read")]
     ) -> list[DnsRecord]:
         """The records that the domain's owner has to publish."""
         return (await find_domain(registry, id)).dns_records
 
-    @routes.post("/api/email-domains/{id}/verify", tags=["domains"])
+    @routes.post("/api/email-domains/{id}/verify", responses=problems(422, 502))
     async def verify_domain(
         id: PathId,
         request: Request,
@@ -88,7 +91,7 @@ def domain_routes() -> APIRouter:
         tell(response, changed.positions)
         return domain_with_dns(changed.state)
 
-    @routes.delete("/api/email-domains/{id}", status_code=204, tags=["domains"])
+    @routes.delete("/api/email-domains/{id}", status_code=204, responses=problems(422, 502))
     async def delete_email_domain(
         id: PathId,
         request: Request,

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from libs.common.principal import Principal
-from libs.common.serve import PathId, requires, router
+from libs.common.serve import PathId, problems, requires, router
 from services.providers.api.answers import Provider, TestResult, provider_answer
 from services.providers.api.calling import TheRegistry, calling, tell
+from services.providers.api.examples import CREATE_PROVIDER, TEST_PROVIDER, UPDATE_PROVIDER
 from services.providers.api.requests import CreateProvider, TestProvider, UpdateProvider
 from services.providers.handlers.appending import find_provider
 from services.providers.handlers.check_provider import check_provider
@@ -22,7 +23,7 @@ def provider_routes() -> APIRouter:
     """The routes, in API.md's order."""
     routes = router()
 
-    @routes.post("/api/email-providers", status_code=201, tags=["providers"])
+    @routes.post("/api/email-providers", status_code=201, responses=problems(422, 502), openapi_extra=CREATE_PROVIDER)
     async def create_email_provider(
         body: CreateProvider,
         request: Request,
@@ -40,21 +41,21 @@ def provider_routes() -> APIRouter:
         tell(response, changed.positions)
         return provider_answer(changed.state)
 
-    @routes.get("/api/email-providers", tags=["providers"])
+    @routes.get("/api/email-providers")
     async def list_email_providers(
         registry: TheRegistry, _: Annotated[Principal, requires("email_providers:read")]
     ) -> list[Provider]:
         """Every provider, newest first."""
         return [provider_answer(state) for _, state in sorted(registry.providers.live.items(), reverse=True)]
 
-    @routes.get("/api/email-providers/{id}", tags=["providers"])
+    @routes.get("/api/email-providers/{id}")
     async def get_email_provider(
         id: PathId, registry: TheRegistry, _: Annotated[Principal, requires("email_providers:read")]
     ) -> Provider:
         """One provider."""
         return provider_answer(await find_provider(registry, id))
 
-    @routes.patch("/api/email-providers/{id}", tags=["providers"])
+    @routes.patch("/api/email-providers/{id}", responses=problems(422, 502), openapi_extra=UPDATE_PROVIDER)
     async def update_email_provider(
         id: PathId,
         body: UpdateProvider,
@@ -75,7 +76,7 @@ def provider_routes() -> APIRouter:
         tell(response, changed.positions)
         return provider_answer(changed.state)
 
-    @routes.delete("/api/email-providers/{id}", status_code=204, tags=["providers"])
+    @routes.delete("/api/email-providers/{id}", status_code=204, responses=problems(409))
     async def delete_email_provider(
         id: PathId,
         request: Request,
@@ -87,7 +88,7 @@ def provider_routes() -> APIRouter:
         """Delete a provider. What it knows of its domains is left there, with `force` too."""
         tell(response, await delete(registry, id, forced=force, caller=calling(request, principal)))
 
-    @routes.post("/api/email-providers/{id}/test", tags=["providers"])
+    @routes.post("/api/email-providers/{id}/test", openapi_extra=TEST_PROVIDER)
     async def test_provider(
         id: PathId,
         body: TestProvider,

@@ -1,7 +1,7 @@
 """`POST /api/emails`. The other routes of emails that this service will own answer 404 until they exist."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Literal
 from uuid import UUID
 
 import orjson
@@ -14,12 +14,13 @@ from libs.common.serve import (
     POSITION_HEADER,
     ResponseModel,
     check_json,
+    problems,
     request_id_of,
     requires,
     router,
 )
 from services.sender.api.metrics import ACCEPTED
-from services.sender.api.send_body import SendEmail, read_send_body
+from services.sender.api.send_body import read_send_body
 from services.sender.handlers.accept_email import AcceptDeps, accept_email
 
 emails = router()
@@ -31,7 +32,7 @@ class SentEmail(ResponseModel):
     """The email as accepted. `provider_message_id` is known once a relay has taken it: see `GET /emails/{id}`."""
 
     id: UUID
-    status: str
+    status: Literal["queued", "captured"]
     provider_message_id: str | None
     provider_id: int | None
     suppressed: list[str]
@@ -39,22 +40,29 @@ class SentEmail(ResponseModel):
     """Only of an email that no provider takes: how to have it delivered."""
 
 
-def _body_schema() -> dict[str, Any]:
-    """The request's schema, whole in its place: its parts are nobody else's."""
-    schema = SendEmail.model_json_schema(ref_template="#/components/schemas/{model}")
-    parts: dict[str, Any] = schema.pop("$defs", {})
-    inlined = orjson.dumps(schema)
-    for name, part in parts.items():
-        inlined = inlined.replace(b'{"$ref":"#/components/schemas/%s"}' % name.encode(), orjson.dumps(part))
-    whole: dict[str, Any] = orjson.loads(inlined)
-    return whole
+EXAMPLE = {
+    "from": "Shop <hello@shop.example>",
+    "to": ["you@example.com"],
+    "subject": "Your order",
+    "html": '<p>It is on its way: <a href="https://shop.example/orders/1">follow it</a>.</p>',
+    "text": "It is on its way: https://shop.example/orders/1",
+    "tags": ["orders"],
+    "track_opens": True,
+    "track_clicks": True,
+}
 
 
 @emails.post(
     "/api/emails",
     status_code=201,
     response_model=SentEmail,
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _body_schema()}}}},
+    responses=problems(409),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SendEmail"}, "example": EXAMPLE}},
+        }
+    },
 )
 async def send_email(request: Request, caller: Annotated[Principal, requires("emails:send")]) -> Response:
     """Accept an email and deliver it. 201 means: it is on disk, and owed a delivery or a reason."""

@@ -20,23 +20,30 @@ _N = {
 
 
 def _page(why: str) -> dict[str, Any]:
-    return {"description": why, "content": {"text/html": {}}}
+    return {"description": why, "content": {"text/html": {"schema": {"type": "string"}}}}
 
 
 PATHS: Mapping[str, Mapping[str, Any]] = {
     "/api/emails/{id}/track/open": {
         "get": {
             "operationId": "track_open",
-            "summary": "The pixel: always answered, recorded if the email is known and tracked",
+            "summary": "The pixel of an email",
+            "description": "Always answered; recorded as an open if the email is known and tracked.",
             "parameters": [_ID],
-            "responses": {"200": {"description": "A transparent GIF of one pixel", "content": {"image/gif": {}}}},
+            "responses": {
+                "200": {
+                    "description": "A transparent GIF of one pixel",
+                    "content": {"image/gif": {"schema": {"type": "string", "format": "binary"}}},
+                }
+            },
             "security": [],
         }
     },
     "/api/emails/{id}/track/click/{n}": {
         "get": {
             "operationId": "track_click",
-            "summary": "A rewritten link: leads to where the email's own link led",
+            "summary": "A rewritten link of an email",
+            "description": "Leads to where the email's own link led, and is recorded as a click.",
             "parameters": [_ID, _N],
             "responses": {
                 "302": {"description": "To the original URL"},

@@ -311,7 +311,8 @@ def test_the_openapi_document_names_operations_scopes_and_problems() -> None:
     assert document["openapi"].startswith("3.1")
     assert (operation["operationId"], operation["x-required-permission"]) == ("create_thing", "emails:send")
     assert "422" not in operation["responses"]
-    assert "application/problem+json" in operation["responses"]["default"]["content"]
+    assert set(operation["responses"]) == {"201", "400", "401", "403", "413", "415", "429", "503", "507"}
+    assert "application/problem+json" in operation["responses"]["403"]["content"]
 
 
 def test_every_slug_has_a_title() -> None:
