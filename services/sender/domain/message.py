@@ -54,5 +54,11 @@ def build_submission(accepted: Envelope, content: Content, recipients: Sequence[
     )
 
 
+def size_of(content: Content) -> int:
+    """About how many characters a message of it is built from."""
+    html = content.tracked_html if content.tracked_html is not None else content.html
+    return len(html or "") + len(content.text or "") + sum(map(len, content.headers.values()))
+
+
 def _mailboxes(data: Mapping[str, Any], kind: str) -> list[Mailbox]:
     return [Mailbox(each["address"], each["name"]) for each in data["recipients"] if each["kind"] == kind]

@@ -10,7 +10,7 @@ from libs.common.events.provider import ProviderState
 from libs.common.relay.port import SendResult, Submission, Trouble
 from services.sender.domain import outcome
 from services.sender.domain.attempt import Attempt
-from services.sender.domain.message import build_submission
+from services.sender.domain.message import build_submission, size_of
 from services.sender.domain.outcome import Tried
 from services.sender.domain.suspicion import is_suspect, may_have_been_begun
 from services.sender.handlers.delivery import DeliverDeps, Finished, Work, conclude, over, pending, recipients, tried
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 LOST_TEXT = "A worker was lost while it had this attempt in hand: the relay may have taken the message."
 _BREATH = 0.01
 """Seconds: for a moment the view and an outlet may disagree about what there is."""
+OFF_LOOP_CHARACTERS = 64 * 1024
 THROTTLED_TRIES = 5
 """How often a message is offered to a provider that wants less per second, before the attempt ends."""
 
@@ -97,7 +98,7 @@ async def _through(deps: DeliverDeps, work: Work, ways: Ways) -> Finished:
             return finished
         if submission is None:
             ways = await ways.with_content()
-            submission = _submission(ways)
+            submission = await _submission(ways)
         began = deps.now()
         result = await outlet.send(submission, work.lease.confirm, ways.is_open)
         if result is None:
@@ -113,11 +114,16 @@ async def _through(deps: DeliverDeps, work: Work, ways: Ways) -> Finished:
             return Finished("left")
 
 
-def _submission(ways: Ways) -> Submission:
-    if ways.content is None:
+async def _submission(ways: Ways) -> Submission:
+    """A large message is built in a thread: every lease of this worker is kept by the loop."""
+    content = ways.content
+    if content is None:
         raise _NoMessage("content_lost", "The stored content of this email is lost or is not its own.")
+    owed = recipients(ways.work.attempt, ways.accepted)
     try:
-        return build_submission(ways.accepted, ways.content, recipients(ways.work.attempt, ways.accepted))
+        if size_of(content) > OFF_LOOP_CHARACTERS:
+            return await asyncio.to_thread(build_submission, ways.accepted, content, owed)
+        return build_submission(ways.accepted, content, owed)
     except ValueError as error:
         raise _NoMessage("invalid_message", f"No message can be made of it: {error}") from error
 
