@@ -37,6 +37,9 @@ HTML = {
     "svg": "<svg>" * 400_000,
     "links": '<a href="https://example.com/a/b?c=d">x</a>' * 9_000,
     "anchors": "<a>" * 690_000,
+    "attributes": "<a " + "b " * 1_000_000 + ">",
+    "tags of many attributes": ("<a " + "b " * 1_900 + ">") * 540,
+    "references": '<a href="' + "&amp;" * 400_000 + '">',
     "umlauts": "ü" * (MEGABYTE - 10),
 }
 

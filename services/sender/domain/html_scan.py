@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from services.sender.domain.html_foreign import ForeignContent
-from services.sender.domain.html_tag import MARKUP, SPACE, Span
+from services.sender.domain.html_tag import SPACE, Span, markup
 
 _COMMENT_END = re.compile(r"--!?>")
 _SCRIPT_MARK = re.compile(rf"-->|<!--|<(/?)(?i:script)(?=[{SPACE}/>])", re.ASCII)
@@ -44,7 +44,7 @@ def scan(html: str) -> Scan:
     foreign = ForeignContent()
     position = 0
     while position != _OPEN:
-        for found in MARKUP.finditer(html, position):
+        for found in markup(html, position):
             name = found[2]
             if name is None:
                 position = _after_markup(html, found.start(), cdata=foreign.is_current)
