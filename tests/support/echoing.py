@@ -56,13 +56,23 @@ class _Session(socketserver.StreamRequestHandler):
                 self._say(verb, "250")
 
     def _auth(self, words: str) -> None:
-        coded = words.rsplit(" ", maxsplit=1)[-1]
-        login = base64.b64decode(coded).decode()
-        user, password = login.split("\0")[1:]
+        """PLAIN and LOGIN, each with an initial response and without: a client tries several (RFC 4954, section 4)."""
+        _, mechanism, *initial = words.split(" ")
+        coded = initial[0] if initial else self._asked("")
+        if mechanism.upper() == "PLAIN":
+            user, password = base64.b64decode(coded).decode().split("\0")[1:]
+        else:
+            second = self._asked("Password:")
+            user, password = (base64.b64decode(each).decode() for each in (coded, second))
+            words = f"{words} {second}"
         self.server.logins += 1
         own = [base64.b64encode(each.encode()).decode() for each in (user, password)]
         self.heard += [words, password, user, *own, coded.rstrip("="), own[1].rstrip("=")]
         self._say("AUTH", "235")
+
+    def _asked(self, prompt: str) -> str:
+        self.wfile.write(f"334 {base64.b64encode(prompt.encode()).decode()}\r\n".encode())
+        return self.rfile.readline().decode().strip()
 
     def _say(self, verb: str, usual: str) -> str:
         code = self.server.replies.get(verb, usual)

@@ -49,6 +49,8 @@ def test_ctrl_c_in_the_setup_is_one_line(tmp_path: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # What was started in the background inherits "ignore SIGINT", and sh cannot trap what is ignored at its start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with process:
         assert process.stdout is not None
