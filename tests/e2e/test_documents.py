@@ -29,12 +29,14 @@ def test_the_merged_document_names_every_operation_that_is_built(api: Api) -> No
     assert set(found) >= OPERATIONS
     assert all(path.startswith("/api/") for path, _ in found.values())
     assert {"track_open", "track_click"} <= set(found)
-    assert found["send_email"][1]["tags"] == found["get_email"][1]["tags"] == ["emails"]
+    assert found["send_email"][1]["tags"] == found["get_email"][1]["tags"] == ["Emails"]
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', str(document).replace("'", '"')))
     assert references <= set(document["components"]["schemas"])
     for name in OPERATIONS:
         operation = found[name][1]
-        assert "application/problem+json" in operation["responses"]["default"]["content"], name
+        errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+        assert {"401", "403"} <= set(errors), name
+        assert all("application/problem+json" in answer["content"] for answer in errors.values()), name
         assert operation["security"], name
 
 
@@ -58,7 +60,7 @@ def test_every_wrong_address_and_method_is_a_problem(api: Api) -> None:
         ("PUT", "/api/emails", 405),
         ("POST", "/api/emails/batch", 405),
         ("GET", "/api/suppressions", 404),
-        ("POST", "/api/users", 404),
+        ("POST", "/api/users", 405),
         ("GET", "/metrics", 404),
     ]
     for method, path, status in cases:

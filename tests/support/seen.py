@@ -95,7 +95,7 @@ def log_everything(folder: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def _bus(stack: Stack) -> AsyncIterator[Bus]:
-    bus = Bus(f"nats://127.0.0.1:{stack.parts()['nats']['port']}", name="test")
+    bus = Bus(stack.nats_url, name="test")
     await bus.start()
     try:
         assert await bus.wait_connected(5)
