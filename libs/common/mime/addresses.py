@@ -24,6 +24,8 @@ _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]"  # RFC 5322 3.2.3, RFC
 _DOT_ATOM = re.compile(rf"{_ATEXT}++(?:\.{_ATEXT}++)*")
 _QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*"'
 _QUOTED_LOCAL = re.compile(_QUOTED)
+# What is quoted, to its end or to the text's: possessive, so that many open quotes are read once, not once each.
+_QUOTES = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _WORD = re.compile(rf"[ \t]*(?:({_QUOTED})|((?:{_ATEXT}|\.)+))[ \t]*")  # a dot is obs-phrase: J. R. Hartley
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -48,10 +50,10 @@ def parse_address(text: str) -> Mailbox:
     if not text:
         raise ValueError("the address is empty")
     check_visible(text, ends_only=True)
-    if ("," in text or ";" in text) and _SEVERAL.fullmatch(_QUOTED_LOCAL.sub("", text)):
+    if ("," in text or ";" in text) and _SEVERAL.fullmatch(_QUOTES.sub("", text)):
         raise ValueError("holds more than one address: give a list, with one address in each string")
     if not text.endswith(">"):
-        if "<" in _QUOTED_LOCAL.sub("", text):
+        if "<" in _QUOTES.sub("", text):
             raise ValueError("text stands after the address, or its '>' is missing")
         return Mailbox(_address(text))
     # The last "<" outside quotes; a quoted local part may hold one of its own.
@@ -70,6 +72,11 @@ def normal_domain(domain: str) -> str:
         raise ValueError("address literals are not accepted, name a domain")
     if len(domain) > _DOMAIN_OCTETS:
         raise ValueError(f"the domain is longer than {_DOMAIN_OCTETS} characters")
+    # UTS 46 drops some of these without a word: a domain copied from a web page would become another one.
+    try:
+        check_visible(domain, but=_JOINERS)
+    except ValueError as error:
+        raise ValueError(f"the domain {error}") from None
     normal = domain.lower() if domain.isascii() and "xn--" not in domain.lower() else _to_ascii(domain)
     if len(normal) > _DOMAIN_OCTETS:
         raise ValueError(f"the domain is longer than {_DOMAIN_OCTETS} characters")

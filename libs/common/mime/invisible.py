@@ -2,9 +2,11 @@
 
 import unicodedata
 
-# Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt) beyond the categories below, and the fillers.
+# Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt) beyond the categories below, the fillers, and the
+# Braille pattern without a dot, which fonts draw as a gap.
 _IGNORABLE = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, range(0xFE00, 0xFE10)))
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 _CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 _ORDINARY = " \t"

@@ -42,6 +42,10 @@ _TOKENS = (
     "list-unsubscribe-post",  # RFC 8058 section 2
     "list-id",  # RFC 2919 section 3
     "archived-at",  # RFC 5064 section 2
+    *("obsoletes", "original-message-id"),  # RFC 2156 section 5.3, RFC 3885 section 3.1
+    *("cfbl-address", "cfbl-feedback-id"),  # RFC 9477 section 3
+    "authentication-results",  # RFC 8601 section 2.2
+    *("autocrypt", "thread-index"),  # autocrypt.org/level1.html, Microsoft's [MS-OXOMSG] section 2.2.1.3
     "auto-submitted",  # RFC 3834 section 5
     *("precedence", "importance", "priority", "sensitivity", "expires", "supersedes"),  # RFC 2076, RFC 4021
     *("x-priority", "x-msmail-priority", "x-auto-response-suppress"),  # of Microsoft's
@@ -56,7 +60,9 @@ KINDS: Mapping[str, Kind] = {
 """By name in lower case; what is not here is text."""
 
 _BETWEEN_ELEMENTS = re.compile(r"(?<=>,)(?=<)|(?<=>)(?=<)")
-_PART = re.compile(r'"(?:[^"\\]|\\.)*"|<[^>]*>|[^",;<]+|[",;<]')
+_MARK = re.compile(r'\\.|[",<>]', re.DOTALL)
+# As many as `reply_to` and the like take, each as long as there: reading an address costs time.
+_MOST_ADDRESSES, _LONGEST_ADDRESS = 50, 1_000
 
 
 def kind_of(name: str) -> Kind:
@@ -90,10 +96,17 @@ def field(name: str, value: str) -> str:
 
 
 def parse_addresses(value: str) -> list[Mailbox]:
-    """A list of addresses, separated by commas (RFC 5322 section 3.4); groups are not accepted. Raises ValueError."""
+    """A list of addresses, separated by commas (RFC 5322 section 3.4); groups are not accepted.
+
+    Raises ValueError, also for more than 50 addresses or one of more than 1,000 characters.
+    """
     parts = [part for part in _split(value) if part.strip(" \t")]
     if not parts:
         raise ValueError("holds no address")
+    if len(parts) > _MOST_ADDRESSES:
+        raise ValueError(f"holds {len(parts)} addresses, at most {_MOST_ADDRESSES} are taken")
+    if any(len(part) > _LONGEST_ADDRESS for part in parts):
+        raise ValueError(f"holds an address of more than {_LONGEST_ADDRESS:,} characters, its name included")
     return [parse_address(part) for part in parts]
 
 
@@ -108,14 +121,21 @@ def mailboxes_in(headers: Mapping[str, str]) -> Iterator[Mailbox]:
 
 
 def _split(value: str) -> list[str]:
-    """At the commas that stand neither in a quoted string nor between angle brackets."""
-    parts = [""]
-    for piece in _PART.findall(value):
-        if piece == ",":
-            parts.append("")
-        else:
-            parts[-1] += piece
-    return parts
+    """At the commas that stand neither in a quoted string nor between angle brackets; each character is read once."""
+    parts, start, inside = [], 0, ""
+    for found in _MARK.finditer(value):
+        if inside == '"':
+            inside = "" if found[0] == '"' else inside  # a backslash takes the next character with it
+            continue
+        mark = found[0][-1]
+        if inside == "<":
+            inside = "" if mark == ">" else inside
+        elif mark in '"<':
+            inside = mark
+        elif mark == ",":
+            parts.append(value[start : found.end() - 1])
+            start = found.end()
+    return [*parts, value[start:]]
 
 
 def _tokens(name: str, value: str) -> list[str]:

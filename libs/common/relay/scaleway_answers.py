@@ -143,15 +143,19 @@ def _taken(submission: Submission, answer: Answer, secrets: tuple[str, ...]) -> 
 def _receipts(submission: Submission, emails: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """By address; where one comes back written otherwise, those that are left belong together in their order."""
     found: dict[str, Mapping[str, Any]] = {}
-    left: list[Mapping[str, Any]] = []
-    for email in emails:
-        written = _text(email.get("mail_rcpt")) or _text(email.get("rcpt_to"))
-        matches = (each for each in submission.recipients if each not in found and each.lower() == written.lower())
-        address = next(matches, None)
-        if address is None:
-            left.append(email)
-        else:
-            found[address] = email
+    left = emails
+    # The exact spelling first: `Ann@` and `ann@` may be two people (RFC 5321 section 2.4).
+    for spelling in (str, str.lower):
+        unmatched = []
+        for email in left:
+            written = spelling(_text(email.get("mail_rcpt")) or _text(email.get("rcpt_to")))
+            matches = (each for each in submission.recipients if each not in found and spelling(each) == written)
+            address = next(matches, None)
+            if address is None:
+                unmatched.append(email)
+            else:
+                found[address] = email
+        left = unmatched
     missing = [address for address in submission.recipients if address not in found]
     return found | dict(zip(missing, left, strict=True)) if len(missing) == len(left) else found
 

@@ -8,7 +8,7 @@ def normalise(name: str) -> str:
 
     Two labels at least: a host's short name sends no mail to others, and nobody could publish records for it.
     """
-    domain = normal_domain(name.strip())
+    domain = normal_domain(name.strip(" \t\r\n"))
     if "." not in domain:
         raise ValueError("a sending domain has at least one dot")
     return domain

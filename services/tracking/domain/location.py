@@ -12,7 +12,7 @@ import idna
 
 _DROPPED = {ord(character): None for character in "\t\n\r"}
 _STRIPPED = "".join(map(chr, range(0x21)))  # C0 controls and space
-_PARTS = re.compile(r"(https?:)([/\\]*)([^/\\?#]*)(.*)\Z", re.ASCII | re.IGNORECASE | re.DOTALL)
+_PARTS = re.compile(r"(https?:)[/\\]*([^/\\?#]*)(.*)\Z", re.ASCII | re.IGNORECASE | re.DOTALL)
 # Printable ASCII stays as it is, `%` of existing escapes included.
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F))
 
@@ -21,13 +21,19 @@ _IN_HOSTS = "".join(character for character in _SAFE if character not in "#/:<>?
 
 
 def location(url: str) -> str | None:
-    """The header's value, or None for anything but an http or https URL."""
+    """The header's value, or None for anything but an http or https URL with a host.
+
+    In an email `https:shop.example` leads to that host, however many slashes it has; in a `Location` it would be a path
+    of ours (WHATWG URL, section 4.4, *special relative or authority state*). So two are always written.
+    """
     found = _PARTS.match(url.translate(_DROPPED).strip(_STRIPPED))
     if found is None:
         return None
-    scheme, slashes, authority, rest = found.groups()
+    scheme, authority, rest = found.groups()
     login, at, host = authority.rpartition("@")
-    return f"{scheme}{slashes}{_ascii(login)}{at}{_host(host)}{_ascii(rest)}"
+    if not host:
+        return None
+    return f"{scheme}//{_ascii(login)}{at}{_host(host)}{_ascii(rest)}"
 
 
 def _ascii(text: str) -> str:
@@ -50,9 +56,15 @@ def _host(host: str) -> str:
     try:
         mapped = idna.uts46_remap(decoded, std3_rules=False, transitional=False)
     except idna.IDNAError:
-        # A character that no host may have: no browser opens it, so it goes out as it came, in ASCII.
-        return quote(name, safe=_IN_HOSTS, errors="replace") + colon + _ascii(port)
+        return _refused(name) + colon + _ascii(port)
+    if any(label.startswith("xn--") and not label.isascii() for label in mapped.split(".")):
+        return _refused(name) + colon + _ascii(port)  # Punycode of Punycode would be a host that the email did not name
     return quote(".".join(map(_label, mapped.split("."))), safe=_IN_HOSTS) + colon + _ascii(port)
+
+
+def _refused(name: str) -> str:
+    """A name that no host may have: no browser opens it, so it goes out as it came, in ASCII."""
+    return quote(name, safe=_IN_HOSTS, errors="replace")
 
 
 def _label(label: str) -> str:

@@ -40,17 +40,21 @@ def test_another_python_makes_the_environment_again() -> None:
     assert "setup.sh" in make("-n", "setup", "PYTHON=/nonexistent/python3").stdout
 
 
+# What was started in the background inherits "ignore SIGINT", and sh cannot trap what is ignored at its start.
+HEARS_CTRL_C = (
+    "import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp('sh', ['sh', 'deploy/local/setup.sh'])"
+)
+
+
 def test_ctrl_c_in_the_setup_is_one_line(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        ["sh", "deploy/local/setup.sh"],
+        [sys.executable, "-c", HEARS_CTRL_C],
         cwd=ROOT,
         env={**os.environ, "PYTHON": sys.executable, "VENV": str(tmp_path / "venv"), "LOCK": "locks/dev.txt"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # What was started in the background inherits "ignore SIGINT", and sh cannot trap what is ignored at its start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with process:
         assert process.stdout is not None

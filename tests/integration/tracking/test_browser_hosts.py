@@ -9,8 +9,8 @@ from tests.support.programs import program
 
 HOSTS = 10_000
 PARSE = """
-const urls = JSON.parse(require('node:fs').readFileSync(0, 'utf8'));
-const host = url => { try { return new URL(url).host } catch { return null } };
+const [urls, base] = JSON.parse(require('node:fs').readFileSync(0, 'utf8'));
+const host = url => { try { return new URL(url, base).host } catch { return null } };
 process.stdout.write(JSON.stringify(urls.map(host)));
 """
 # Letters of many scripts, what maps to something else, what is invisible, what separates, and what looks like an
@@ -25,9 +25,16 @@ PIECES = (
 )
 
 
-def parsed(urls: list[str]) -> list[str | None]:
+# A browser takes all of these for the same two slashes, unless the URL is read on a page of the same scheme.
+STARTS = ("https://", "https:", "https:/", "https:///", "https:\\", "HTTPS:\\/", "http:", "http://", "https://me@")
+HERE = "https://click.example/t/1"
+
+
+def parsed(urls: list[str], base: str | None = None) -> list[str | None]:
+    """The host that each leads to, None where a browser refuses; `base` is the page that it is read on."""
     node = program("node", "its URL parser is a browser's")
-    done = subprocess.run([node, "-e", PARSE], input=json.dumps(urls).encode(), capture_output=True, check=True)
+    question = json.dumps([urls, base or "about:blank"]).encode()
+    done = subprocess.run([node, "-e", PARSE], input=question, capture_output=True, check=True)
     found: list[str | None] = json.loads(done.stdout)
     return found
 
@@ -41,9 +48,9 @@ def hosts() -> list[str]:
     return [".".join([label() for _ in range(choose.randint(1, 3))] + ["example"]) for _ in range(HOSTS)]
 
 
-def test_ten_thousand_hosts_lead_where_a_browser_goes() -> None:
-    urls = [f"https://{host}/x" for host in hosts()]
-    originals, redirects = parsed(urls), parsed([location(url) or "" for url in urls])
+def test_ten_thousand_urls_lead_where_a_browser_goes() -> None:
+    urls = [f"{STARTS[number % len(STARTS)]}{host}/x" for number, host in enumerate(hosts())]
+    originals, redirects = parsed(urls), redirected(urls)
     opened = [index for index, host in enumerate(originals) if host is not None]
     assert len(opened) > HOSTS / 3
     wrong = [
@@ -52,9 +59,20 @@ def test_ten_thousand_hosts_lead_where_a_browser_goes() -> None:
     assert wrong == []
 
 
+def redirected(urls: list[str]) -> list[str | None]:
+    """Where the answer to a click leads, None when there is none; it is read on our own host."""
+    targets = [location(url) for url in urls]
+    led = parsed([target or "" for target in targets], HERE)
+    return [host if target else None for host, target in zip(led, targets, strict=True)]
+
+
+def test_a_url_that_a_browser_refuses_leads_to_no_invented_host() -> None:
+    hosts = ("xn--\u00fc.example", "a.xn--\u2603", "XN--\u65e5.example", "xn--%C3%BC.example")
+    urls = [f"https://{host}/x" for host in hosts] + ["https:", "https://", "https:///", "http://me@"]
+    assert parsed(urls) == redirected(urls) == [None] * len(urls)
+
+
 def test_a_host_that_no_browser_opens_leads_to_no_other_host() -> None:
     """U+FF0F becomes `/` when it is mapped: what stands before it must not become the host."""
     urls = [f"https://good.example{separator}evil.example/x" for separator in "\uff0f\uff1f\uff03\uff20\uff1a\uff3c"]
-    targets = [location(url) or "" for url in urls]
-    assert parsed(urls) == [None] * len(urls)
-    assert parsed(targets) == [None] * len(urls)
+    assert parsed(urls) == redirected(urls) == [None] * len(urls)

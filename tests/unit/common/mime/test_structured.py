@@ -1,5 +1,7 @@
 """Fields with a grammar of their own: the programs that read them find what was put in (RFC 2047 section 5)."""
 
+import contextlib
+import time
 from email import message_from_bytes, message_from_string, policy
 from email.headerregistry import AddressHeader
 from typing import cast
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.common.mime.addresses import normal_domain, parse_address
 from libs.common.mime.structured import KINDS, Kind, check_field, field, kind_of, mailboxes_in, parse_addresses
 
 ADDRESS_FIELDS = sorted(name for name, kind in KINDS.items() if kind is Kind.ADDRESSES)
@@ -116,3 +119,55 @@ def test_tokens_come_out_as_they_went_in(name: str, words: list[str]) -> None:
     line = field(name, " ".join(words))
     assert unfolded(line).split() == words
     assert max(map(len, lines_of(line))) <= 998
+
+
+HOSTILE = {
+    "open quotes": '"' * 8_000,
+    "escaped open quotes": '"\\' * 4_000,
+    "open quotes before an address": '"a' * 3_900 + "@b.example",
+    "open brackets": "<" * 8_000,
+    "brackets that close": " <" * 3_900 + ">",
+    "words in quotes": '"" ' * 2_600 + "<a@b.example>",
+    "commas and at signs": ",@" * 4_000,
+    "many addresses": "a@b.example," * 600,
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_address_lists_are_read_in_linear_time(value: str) -> None:
+    """Four times as much takes about four times as long: what is quadratic takes sixteen times."""
+
+    def seconds(text: str) -> float:
+        tries = []
+        for _ in range(5):
+            begun = time.process_time()
+            for read in (parse_addresses, parse_address):
+                with contextlib.suppress(ValueError):
+                    read(text)
+            tries.append(time.process_time() - begun)
+        return min(tries)
+
+    assert seconds(value * 4) < 0.02 + 8 * seconds(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (", ".join(f"a{number}@b.example" for number in range(51)), "holds 51 addresses, at most 50"),
+        (f"{'n' * 1_000} <a@b.example>", "more than 1,000 characters"),
+    ],
+)
+def test_an_address_list_is_bounded(value: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_field("Reply-To", value)
+
+
+def test_commas_that_are_quoted_part_no_addresses() -> None:
+    value = '"Ann, \\", B" <a@b.example>, "c,d"@e.example,, f@g.example'
+    assert [each.address for each in parse_addresses(value)] == ["a@b.example", '"c,d"@e.example', "f@g.example"]
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u00ad", "\u2060", "\ufe0f", "\u2800", "\u180e", "\ufeff"])
+def test_what_idna_would_drop_is_named_in_a_domain(hidden: str) -> None:
+    with pytest.raises(ValueError, match=f"U\\+{ord(hidden):04X}"):
+        normal_domain(f"ac{hidden}me.example")

@@ -1,5 +1,6 @@
 """Whatever Scaleway answers, a hand-over ends in exactly one way and nobody is both sent to and tried again."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -74,3 +75,16 @@ def test_words_name_status_type_and_every_detail() -> None:
 
 def test_a_key_that_is_repeated_is_struck_out() -> None:
     assert words(answer(401, {"type": "t", "message": "no key s3cret"}), ("s3cret",)) == "401 t no key ***"
+
+
+def test_receipts_go_to_the_exact_spelling_first() -> None:
+    """The local part's case tells two people apart (RFC 5321 section 2.4), in whatever order they are answered."""
+    people = ("Ann@b.example", "ann@b.example", "ANN@B.example")
+    submission = replace(SUBMISSION, recipients=people)
+    emails = [{"mail_rcpt": address, "id": f"receipt of {address}"} for address in reversed(people)]
+    result = send_result(submission, answer(200, {"emails": emails}), ())
+    assert {reply.address: reply.provider_message_id for reply in result.recipients} == {
+        address: f"receipt of {address}" for address in people
+    }
+    cased = send_result(replace(SUBMISSION, recipients=people[:1]), answer(200, {"emails": emails[1:2]}), ())
+    assert cased.recipients[0].provider_message_id == "receipt of ann@b.example"

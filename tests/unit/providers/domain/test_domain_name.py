@@ -27,7 +27,8 @@ def test_lower_case_and_idna(given: str, expected: str) -> None:
     "given",
     ["", " ", "localhost", "example", ".example.com", "example..com", "example.com.", "-a.example", "a-.example",
      "a b.example", "a_b.example", "192.0.2.1", "[192.0.2.1]", "user@example.com", "https://example.com", "☃.example",
-     "a" * 64 + ".example", ".".join(["a" * 60] * 5), "exam\u0000ple.com", "*.example.com"],
+     "a" * 64 + ".example", ".".join(["a" * 60] * 5), "exam\u0000ple.com",
+     "*.example.com", "example.com\u00a0", "\u3000example.com", "exam\u200bple.com"],
 )  # fmt: skip
 def test_what_is_no_domain_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="domain"):
