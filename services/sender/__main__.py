@@ -29,9 +29,9 @@ from services.sender.consumer.colleagues import AskingColleagues
 from services.sender.consumer.feeder import Feeding
 from services.sender.consumer.hands import ACK_WAIT, Hands
 from services.sender.consumer.worker import Worker
+from services.sender.deliver.work import DeliverDeps, RetryAt
 from services.sender.domain.retry import next_attempt_at
 from services.sender.handlers.accept_email import AcceptDeps
-from services.sender.handlers.delivery import DeliverDeps, RetryAt
 from services.sender.projections.domains import Domains
 from services.sender.projections.providers import Providers
 from services.sender.settings import SenderSettings, WorkerSettings

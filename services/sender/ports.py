@@ -80,6 +80,10 @@ class Colleagues(Protocol):
         ...
 
 
+class NoSlotsError(Exception):
+    """There is no place here and there will be none: another worker has it."""
+
+
 class Outlet(Protocol):
     """One provider's way out."""
 
@@ -102,6 +106,7 @@ class Outlet(Protocol):
         """Wait for a turn and hand the message over.
 
         None when the provider was deleted meanwhile, or is closed and `elsewhere` says that there is another way.
+        Raises NoSlotsError.
         """
         ...
 

@@ -37,8 +37,8 @@ from services.sender.adapters.log_space import LogSpace
 from services.sender.adapters.presence import Timing
 from services.sender.api.send_body import read_send_body
 from services.sender.consumer.worker import Worker
+from services.sender.deliver.work import RetryAt
 from services.sender.handlers.accept_email import AcceptDeps, Accepted, accept_email
-from services.sender.handlers.delivery import RetryAt
 from services.sender.projections.domains import Domains
 from services.sender.projections.providers import Providers
 from services.sender.settings import WorkerSettings

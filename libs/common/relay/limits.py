@@ -39,6 +39,11 @@ class Limits:
     ascii_addresses: bool = False
     """Local parts have to be ASCII; domains always are, by then."""
 
+    @property
+    def any(self) -> bool:
+        """Whether there is an email that a provider of this kind would not take."""
+        return bool(self.recipients or self.shortest or self.largest or self.ascii_addresses)
+
 
 _LIMITS: Mapping[ProviderType, Limits] = {
     # A relay says in EHLO what it takes (SIZE, SMTPUTF8), and RFC 5321 section 4.5.3.1.8 lets it take 100 recipients.

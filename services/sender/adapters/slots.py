@@ -4,9 +4,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-
-class NoSlotsError(Exception):
-    """There is no place here and there will be none: another worker has it."""
+from services.sender.ports import NoSlotsError
 
 
 @dataclass(slots=True)

@@ -18,9 +18,11 @@ from libs.common.events import Envelope, decode
 from libs.common.streams import EVENTS, QUEUE, queue_consumer, queue_subject
 from services.sender.adapters.gate import Gate
 from services.sender.adapters.outlet import ProviderOutlet
-from services.sender.adapters.slots import NoSlotsError
 from services.sender.consumer.hands import Hands, Held
 from services.sender.consumer.metrics import ERRORS, FINISHED, IN_HAND, REROUTES, UNREADABLE, WAITED
+from services.sender.deliver.alternatives import anybody_else
+from services.sender.deliver.deliver_email import deliver_email, write_off
+from services.sender.deliver.work import DeliverDeps, Work
 from services.sender.domain.attempt import (
     Attempt,
     NotAnAttempt,
@@ -30,9 +32,6 @@ from services.sender.domain.attempt import (
     source_sequence,
 )
 from services.sender.domain.suspicion import Handed
-from services.sender.handlers.deliver_email import deliver_email, write_off
-from services.sender.handlers.delivery import DeliverDeps, Finished, Work
-from services.sender.handlers.reroute_email import elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +129,7 @@ class Feeder:
             window = self.window
             free = window - self._in_hand
             # Mail of a provider that sends nothing is fetched as long as somebody else may send it.
-            flows = self._outlet.ready or elsewhere(shared.deliver, self._provider_id)
+            flows = self._outlet.ready or self._is_wanted_elsewhere()
             if not (window and flows and shared.gate.is_open):
                 await asyncio.sleep(_POLL)
             elif free < max(1, window // WINDOW):
@@ -142,6 +141,11 @@ class Feeder:
                         await self._freed.wait()
             else:
                 self._start(await puller.fetch(free, wait=shared.hands.ack_wait / 6))
+
+    def _is_wanted_elsewhere(self) -> bool:
+        """Whether another provider could send some of what waits here."""
+        deps = self._shared.deliver
+        return anybody_else(self._provider_id, deps.providers, deps.is_open)
 
     def _start(self, messages: list[Message]) -> None:
         hands = self._shared.hands
@@ -181,10 +185,6 @@ class Feeder:
         try:
             try:
                 finished = await deliver_email(deps, work)
-            except NoSlotsError:
-                # Nothing was sent of it: it becomes due again as the same attempt, for those who have connections.
-                await deps.journal.schedule(work.attempt)
-                finished = Finished("handed_back")
             except Exception:
                 log.exception("attempt %d of email %s", work.attempt.number, work.attempt.email_id)
                 ERRORS.inc()

@@ -68,6 +68,18 @@ class Attempt:
         )
 
 
+def recipients(attempt: Attempt, accepted: Envelope) -> tuple[str, ...]:
+    """Whom an attempt is for: everybody, unless some of them have their outcome already."""
+    if attempt.pending is not None:
+        return attempt.pending
+    return tuple(each["address"] for each in accepted.data["recipients"])
+
+
+def home_id(accepted: Envelope) -> int:
+    """The provider that was responsible when the email was accepted, even if another took its place then."""
+    return int(accepted.data["route"].get("home_provider_id") or accepted.data["provider_id"])
+
+
 class NotAnAttempt(ValueError):
     """A message on the queue that nobody of ours can have put there."""
 

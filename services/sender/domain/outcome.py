@@ -15,6 +15,7 @@ from libs.common.events.email import (
     EmailUnknown,
     RecipientOutcome,
 )
+from libs.common.relay.port import SendResult
 from services.sender.domain.attempt import Attempt
 
 GAVE_UP = "gave_up"
@@ -69,6 +70,21 @@ def concluded(
     if "bounced" in kinds:
         return EmailBounced(origin="session", **common)
     return EmailFailed(**common)
+
+
+def of_recipients(result: SendResult) -> list[RecipientOutcome]:
+    """What the relay said, recipient by recipient, as a fact keeps it."""
+    return [
+        RecipientOutcome(
+            address=each.address,
+            outcome=each.outcome,
+            smtp_code=each.smtp_code,
+            enhanced_status=each.enhanced_status,
+            text=each.text,
+            provider_message_id=each.provider_message_id,
+        )
+        for each in result.recipients
+    ]
 
 
 def everybody(recipients: Sequence[str], outcome: str, text: str, **codes: Any) -> list[RecipientOutcome]:

@@ -6,10 +6,14 @@ somebody's hands, as if for the first time: so a message's own word that it is n
 
 from dataclasses import dataclass
 
+from services.sender.domain.attempt import Attempt
+
 LATE_SECONDS = 60.0
 """A message stored in the queue this long after it was due has not come there by the usual way."""
 CLOCK_SECONDS = 2.0
 """Our clock and the server's may differ by this much."""
+PUBLISHED_WITHIN = 5.0
+"""Seconds from the fact until the attempt that it moved is in the queue; later, it may be there a second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,50 @@ class Handed:
     index: int
     window: int
     counted_since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why an attempt is looked up in the log before it is begun.
+
+    `redelivered`: another worker may have written its outcome. `begun`: if the log has no outcome, a lost worker may
+    have had it on the wire.
+    """
+
+    redelivered: bool
+    begun: bool
+
+
+def examine(attempt: Attempt, handed: Handed, *, untouched: bool) -> Doubt | None:
+    """What is doubtful about a message of the queue; None: it is begun without a question.
+
+    `untouched`: this very worker had it before and knows that nothing was sent.
+    """
+    suspect = is_suspect(handed) and not just_moved(attempt, handed)
+    again = moved_again(attempt, handed)
+    if not suspect and not again:
+        return None
+    begun = suspect and may_have_been_begun(handed) and not untouched
+    return Doubt(redelivered=again or handed.num_delivered > 1, begun=begun)
+
+
+def moved_again(attempt: Attempt, handed: Handed) -> bool:
+    """Whether a moved attempt may be in the queue a second time: a repeat of its publication came that late."""
+    return bool(attempt.tried) and handed.stored_at > handed.due_at + PUBLISHED_WITHIN
+
+
+def just_moved(attempt: Attempt, handed: Handed) -> bool:
+    """Whether it was moved under this very connection and is handed out for the first time: nobody can have begun it.
+
+    Otherwise the first of them after a connect would be taken for a lost worker's, wherever the server's start is not
+    known, and with an unknown outcome they would have to stay.
+    """
+    return (
+        bool(attempt.tried)
+        and handed.num_delivered == 1
+        and not moved_again(attempt, handed)
+        and handed.due_at > max(handed.connected_at, handed.counted_since or 0.0)
+    )
 
 
 def is_suspect(handed: Handed) -> bool:

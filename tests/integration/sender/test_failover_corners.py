@@ -10,7 +10,7 @@ from libs.common.events.email import EmailRerouted, Route
 from libs.common.streams import QUEUE
 from services.sender.domain import breaker
 from services.sender.domain.attempt import first_attempt
-from services.sender.handlers import reroute_email
+from services.sender.deliver import decide
 from tests.support.relay import ScriptedRelay, lose
 from tests.support.sending import RunningWorker, Sending, names
 
@@ -29,7 +29,7 @@ def kind(running: RunningWorker, provider_id: int) -> str | None:
 async def test_an_attempt_that_has_to_stay_makes_room_and_waits_for_its_provider(
     world: Sending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reroute_email, "PARKED", timedelta(seconds=0.5))
+    monkeypatch.setattr(decide, "PARKED", timedelta(seconds=0.5))
     async with ScriptedRelay({"dot": [lose()]}) as first, ScriptedRelay() as second:
         await world.provider(2, second.port)
         main = await world.provider(1, first.port, fallback_provider_ids=[2], max_connections=1)

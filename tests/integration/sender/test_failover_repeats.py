@@ -16,7 +16,6 @@ from libs.common.streams import QUEUE, queue_consumer, queue_subject
 from services.sender.consumer.audit import Audit
 from services.sender.domain import breaker, suspicion
 from services.sender.domain.attempt import Attempt
-from services.sender.handlers import reroute_email
 from tests.support.relay import ScriptedRelay
 from tests.support.sending import RunningWorker, Sending, names
 
@@ -120,7 +119,7 @@ async def test_a_move_published_again_much_later_sends_nothing_twice(
 ) -> None:
     """After the window for duplicates the server takes it again: then it is noticed by the age of the fact."""
     monkeypatch.setattr(suspicion, "CLOCK_SECONDS", 0.0)
-    monkeypatch.setattr(reroute_email, "PUBLISHED_WITHIN", 0.0)
+    monkeypatch.setattr(suspicion, "PUBLISHED_WITHIN", 0.0)
     running = await world.start_worker()
     sent = await world.send()
     facts = await world.until_last(sent.email_id, "sent")

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from services.sender.adapters.slots import NoSlotsError, Slots
+from services.sender.adapters.slots import Slots
+from services.sender.ports import NoSlotsError
 
 
 async def passed() -> None:

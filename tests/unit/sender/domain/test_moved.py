@@ -7,8 +7,7 @@ from uuid import UUID
 import pytest
 
 from services.sender.domain.attempt import Attempt
-from services.sender.domain.suspicion import Handed
-from services.sender.handlers.reroute_email import PUBLISHED_WITHIN, just_moved, moved_again
+from services.sender.domain.suspicion import PUBLISHED_WITHIN, Handed, just_moved, moved_again
 
 NOW = 1_767_225_600.0
 AT = datetime.fromtimestamp(NOW, UTC)

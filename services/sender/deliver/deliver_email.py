@@ -1,0 +1,188 @@
+"""Deliver one attempt, once: look it up, read the email, hand it over, write down what came of it.
+
+`deliver_email` is the whole way from top to bottom. What follows from what it finds is decided in `decide.py`, whose
+header is the theory of it; this module only finds out and acts.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from services.sender.deliver import decide as rules
+from services.sender.deliver.alternatives import Alternatives, anybody_else
+from services.sender.deliver.decide import LEFT, Case, Decision, End, NoMessage, decide
+from services.sender.deliver.work import DeliverDeps, Finished, Work
+from services.sender.domain.attempt import home_id, recipients
+from services.sender.domain.message import build_submission, size_of
+from services.sender.domain.suspicion import examine
+from services.sender.ports import NoSlotsError
+
+log = logging.getLogger(__name__)
+
+OFF_LOOP_CHARACTERS = 64 * 1024
+"""A larger message is built in a thread, because the loop keeps every lease of this worker."""
+_BREATH = 0.01
+"""Seconds: for a moment the view and an outlet may disagree about what there is."""
+
+
+async def deliver_email(deps: DeliverDeps, work: Work) -> Finished:
+    """One message of the queue. Raises what is a fault of ours; `write_off` ends such an attempt."""
+    case = await _looked_up(deps, work)
+    if case.earlier is None and not case.begun:
+        case = await _read(deps, work, case)
+    while (decision := decide(case := _seen(deps, case))) is None:
+        if case.answer is not None:
+            # Nothing was sent: it is handed over once more, if it is still ours.
+            case = replace(case, answer=None, held=await work.lease.regain())
+        elif case.submission is None:
+            case = await _built(deps, case)
+        else:
+            case = await _handed_over(deps, work, case)
+    return await _act(deps, work, case, decision)
+
+
+async def write_off(deps: DeliverDeps, work: Work, *, begun: bool) -> Finished:
+    """A fault of ours ended the attempt; `begun`: the relay may have the message."""
+    case = replace(_begin(deps, work), begun=begun)
+    if case.accepted is None and work.attempt.pending is None:
+        case = replace(case, accepted=await deps.mailroom.accepted(work.attempt))
+    return await _act(deps, work, case, rules.write_off(_seen(deps, case)))
+
+
+# ------------------------------------------------------------------------------------------------------- find out
+
+
+def _begin(deps: DeliverDeps, work: Work) -> Case:
+    return Case(work.attempt, deps.now(), None, accepted=work.accepted)
+
+
+async def _looked_up(deps: DeliverDeps, work: Work) -> Case:
+    """Has it ended before, or has a lost worker begun with it? Asked where the message's way here leaves a doubt."""
+    case = _begin(deps, work)
+    doubt = examine(work.attempt, work.handed, untouched=work.untouched)
+    if doubt is None:
+        return case
+    begun = doubt.begun
+    found = await deps.journal.find(work.attempt, redelivered=doubt.redelivered)
+    if found is None:
+        found, begun = await deps.colleagues.settle(work.attempt, begun=begun)
+    if found is None and begun and not case.owed:
+        case = replace(case, accepted=await deps.mailroom.accepted(work.attempt))
+    return replace(case, earlier=found, begun=begun)
+
+
+async def _read(deps: DeliverDeps, work: Work, case: Case) -> Case:
+    accepted = case.accepted or await deps.mailroom.accepted(work.attempt)
+    if accepted is None:
+        return replace(case, lost=True)
+    case = replace(case, accepted=accepted)
+    others = _alternatives(deps, case)
+    if others is not None and (others.depend_on_content or work.attempt.provider_id not in deps.providers):
+        # Known before anything is tried, so that asking who else could send it costs nothing while it waits.
+        return await _with_content(deps, case)
+    return case
+
+
+async def _with_content(deps: DeliverDeps, case: Case) -> Case:
+    if case.content is not None or case.accepted is None:
+        return case
+    return replace(case, content=await deps.mailroom.content(case.accepted))
+
+
+def _seen(deps: DeliverDeps, case: Case) -> Case:
+    """The case with everything that may change at any moment as it is now."""
+    attempt, now = case.attempt, deps.now()
+    retry_at = deps.retry_at(
+        accepted_at=attempt.accepted_at, attempt=attempt.number, now=now, email_id=attempt.email_id
+    )
+    home_lives = case.accepted is not None and home_id(case.accepted) in deps.providers
+    case = replace(case, now=now, retry_at=retry_at, home_lives=home_lives)
+    if case.answer is None:
+        # Once asked, it is the provider as it was asked that is decided about, whatever became of it meanwhile.
+        provider, gone = deps.providers.get(attempt.provider_id), deps.deleted.get(attempt.provider_id)
+        outlet = deps.outlets.get(attempt.provider_id)
+        closed = outlet.closed() if outlet is not None and provider is not None else None
+        case = replace(case, provider=provider, gone=gone, closed=closed)
+    others = _alternatives(deps, case)
+    if others is None:
+        return case
+    if case.provider is None and case.gone is not None:
+        return replace(case, target=others.heir(case.gone))
+    waits = case.closed is not None and attempt.pinned
+    others_open = waits and anybody_else(attempt.provider_id, deps.providers, deps.is_open)
+    return replace(case, target=others.open(), others_open=others_open)
+
+
+def _alternatives(deps: DeliverDeps, case: Case) -> Alternatives | None:
+    if case.accepted is None:
+        return None
+    return Alternatives(case.attempt, case.accepted, deps.providers, deps.deleted, deps.is_open, case.content)
+
+
+async def _built(deps: DeliverDeps, case: Case) -> Case:
+    """The message, for those who are owed a try; or why there is none."""
+    case = await _with_content(deps, case)
+    accepted, content = case.accepted, case.content
+    if accepted is None or content is None:
+        lost = NoMessage("content_lost", "The stored content of this email is lost or is not its own.")
+        return replace(case, unmade=lost)
+    owed = recipients(case.attempt, accepted)
+    try:
+        if size_of(content) > OFF_LOOP_CHARACTERS:
+            return replace(case, submission=await asyncio.to_thread(build_submission, accepted, content, owed))
+        return replace(case, submission=build_submission(accepted, content, owed))
+    except ValueError as error:
+        log.warning("email %s: no message can be made of it: %s", case.attempt.email_id, error)
+        return replace(case, unmade=NoMessage("invalid_message", f"No message can be made of it: {error}"))
+
+
+async def _handed_over(deps: DeliverDeps, work: Work, case: Case) -> Case:
+    """Wait for a turn at its provider and hand it over; without an answer where it had better go elsewhere."""
+    submission, others, began = case.submission, _alternatives(deps, case), deps.now()
+    if submission is None or others is None:
+        raise ValueError("there is nothing to hand over")
+    outlet = deps.outlets[case.attempt.provider_id]
+    try:
+        answer = await outlet.send(submission, work.lease.confirm, lambda: others.open() is not None)
+    except NoSlotsError:
+        return replace(case, has_slots=False)
+    if answer is None:
+        await asyncio.sleep(_BREATH)
+        return case
+    fast = answer.trouble is not None and answer.trouble.kind == "throttled"
+    return replace(case, answer=answer, began=began, throttled=case.throttled + fast)
+
+
+# ------------------------------------------------------------------------------------------------------------ act
+
+
+async def _act(deps: DeliverDeps, work: Work, case: Case, decision: Decision) -> Finished:
+    """The fact first, then what follows from it; the acknowledgement is the caller's."""
+    stop, event = decision.stop_provider, decision.end.value
+    if decision.target is not None and (outlet := deps.outlets.get(decision.target)) is not None:
+        outlet.invite()
+    if decision.only_with_lease and not await work.lease.regain():
+        decision = LEFT
+        event = decision.end.value
+    if decision.earlier is not None:
+        await deps.journal.move(work.attempt.moved(decision.earlier), decision.earlier)
+    if decision.fact is not None:
+        work.lease.decided()
+        stored = await deps.journal.record(decision.fact, **_causes(case))
+        event = decision.fact.EVENT
+        if decision.end is End.MOVED:
+            await deps.journal.move(work.attempt.moved(stored), stored)
+    if decision.schedule is not None:
+        await deps.journal.schedule(decision.schedule)
+    if stop is not None and case.provider is not None:
+        await deps.journal.stop_provider(case.provider, stop)
+    return Finished(decision.end, event, decision.target, decision.because)
+
+
+def _causes(case: Case) -> dict[str, str | None]:
+    """The request and the fact that led to this."""
+    accepted = case.accepted
+    return {
+        "correlation_id": accepted.correlationid if accepted is not None else None,
+        "causation_id": accepted.id if accepted is not None else None,
+    }

@@ -1,0 +1,69 @@
+"""One message of the queue in hand, what working on it needs, and how that ended."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
+
+from libs.common.events import Envelope
+from libs.common.events.provider import ProviderState
+from services.sender.deliver.decide import End
+from services.sender.domain.attempt import Attempt
+from services.sender.domain.retry import next_attempt_at
+from services.sender.domain.suspicion import Handed
+from services.sender.ports import Colleagues, Journal, Lease, Mailroom, Outlet
+
+
+class RetryAt(Protocol):
+    """`services.sender.domain.retry.next_attempt_at`."""
+
+    def __call__(self, *, accepted_at: datetime, attempt: int, now: datetime, email_id: UUID) -> datetime | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One message in hand. `accepted` is there for a first attempt: the queue's message is the fact itself.
+
+    `untouched` says that this very worker had it before and knows that nothing was sent.
+    """
+
+    attempt: Attempt
+    handed: Handed
+    lease: Lease
+    accepted: Envelope | None = None
+    untouched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverDeps:
+    """What delivering needs. `providers` are those that exist, `deleted` the last states of those that did."""
+
+    journal: Journal
+    mailroom: Mailroom
+    providers: Mapping[int, ProviderState]
+    deleted: Mapping[int, ProviderState]
+    outlets: Mapping[int, Outlet]
+    colleagues: Colleagues
+    retry_at: RetryAt = next_attempt_at
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def is_open(self, provider: ProviderState) -> bool:
+        """Whether another provider's mail may come to this one now."""
+        outlet = self.outlets.get(provider.id)
+        return outlet is not None and outlet.available
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """`event` is the name of the fact that was written, else the end's; the other two say where a moved one went."""
+
+    end: End
+    event: str
+    moved_to: int | None = None
+    because: str = ""
+
+    @property
+    def acknowledge(self) -> bool:
+        """Whether the queue may forget the message."""
+        return self.end is not End.LEFT
