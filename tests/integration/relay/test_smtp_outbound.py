@@ -70,7 +70,7 @@ def test_a_refusal_and_a_closed_port_cannot_be_told_apart(caplog: pytest.LogCapt
         assert {trouble for trouble, _ in everything} == {closed}
         assert (closed.kind, closed.text) == ("connection", f"localhost:{port} cannot be connected to")
         times = [took, *(seconds for _, seconds in everything)]
-        assert min(times) >= FLOOR
+        assert min(times) >= FLOOR - 0.002  # uvloop's clock counts whole milliseconds, at both ends
         assert max(times) - min(times) < 0.1
 
     with caplog.at_level(logging.WARNING):
