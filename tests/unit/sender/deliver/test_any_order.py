@@ -14,7 +14,7 @@ from services.sender.deliver import deliver_email
 from tests.unit.sender.deliver.cases import ADA, BOB
 from tests.unit.sender.deliver.world import ANSWERS, Worker, World
 
-RUNS, STEPS = 300, 60
+RUNS, STEPS = 500, 60
 PICK = st.integers(0, 5)
 PROVIDERS = st.sampled_from([1, 2, 3])
 
@@ -84,6 +84,16 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             self.world.change(identifier, is_active=change == "on")
 
+    @rule(identifier=PROVIDERS)
+    def read_the_view_anew(self, identifier: int) -> None:
+        self._count()
+        self.world.forget(identifier)
+
+    @rule()
+    def have_read_the_view(self) -> None:
+        self._count()
+        self.world.remember()
+
     @rule(seconds=st.sampled_from([0.5, 2.0, 130.0]))
     def pass_time(self, seconds: float) -> None:
         self._count()
@@ -92,6 +102,10 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def nobody_gets_more_copies_than_the_log_explains(self) -> None:
         assert not self.world.too_many_copies(), (self.world.copies, [each.name for each in self.world.log])
+
+    @invariant()
+    def with_an_unknown_outcome_it_stays_where_it_was(self) -> None:
+        assert not self.world.strays, [each.name for each in self.world.log]
 
     def teardown(self) -> None:
         world = self.world

@@ -106,6 +106,7 @@ class Worker:
     world: "World"
     number: int
     message: Message
+    delivery: int
     lapsed: bool = False
     dotted: bool = False
     asking: bool = False
@@ -127,7 +128,8 @@ class Worker:
         return
 
     def _extended(self) -> bool:
-        if self.lapsed and self.world.others(self):
+        # Who lost a lease gets it again only where nobody else can have had it: `Held.extend` and `Presence.alone`.
+        if self.lapsed and self.message.delivered != self.delivery:
             return False
         self.lapsed = False
         return True
@@ -145,6 +147,9 @@ class World:
     copies: list[tuple[str, int]] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
     untouched: set[Any] = field(default_factory=set)
+    strays: list[Attempt] = field(default_factory=list)
+    """Attempts that left a provider, which exists, with an unknown outcome there: they may be sent twice."""
+    forgotten: dict[int, ProviderState] = field(default_factory=dict)
     started: int = 0
 
     def __post_init__(self) -> None:
@@ -179,7 +184,7 @@ class World:
             return  # a copy of what is in hand here: `Hands.take`
         message.delivered += 1
         self.started += 1
-        worker = Worker(self, self.started, message)
+        worker = Worker(self, self.started, message, message.delivered)
         attempt = message.attempt
         handed = Handed(
             attempt=attempt.number,
@@ -242,6 +247,15 @@ class World:
             state = self.providers[identifier].model_copy(update={**members, "updated_at": self.now})
             self.providers[identifier] = self.relays[identifier].state = state
 
+    def forget(self, identifier: int) -> None:
+        """The worker's view is being read anew: for a moment it knows nothing of that provider."""
+        if identifier in self.providers:
+            self.forgotten[identifier] = self.providers.pop(identifier)
+
+    def remember(self) -> None:
+        self.providers.update(self.forgotten)
+        self.forgotten.clear()
+
     def delete(self, identifier: int) -> None:
         if identifier in self.providers:
             self.deleted[identifier] = self.providers.pop(identifier)
@@ -264,15 +278,20 @@ class World:
         taken = [address for address, _ in self.copies]
         return [each for each in (ADA, BOB) if taken.count(each) > 1 + self.unknowns(each)]
 
+    def audited(self) -> bool:
+        """What is owed by the log and neither queued nor scheduled is queued: `services.sender.consumer.audit`."""
+        missing = list(self.owed().values())
+        self.queue.extend(Message(each, self.time) for each in missing)
+        return bool(missing)
+
     def settle(self) -> None:
         """Everything is mended, and everybody works until nothing is left. Fails when that takes for ever."""
+        self.remember()
         for identifier, relay in self.relays.items():
             relay.answer, relay.circuit_open = "accepted", False
             self.change(identifier, stopped=None, is_active=True)
-        for worker in list(self.workers):
-            worker.lapsed = False if not self.others(worker) else worker.lapsed
-        for _ in range(5_000):
-            if not (self.queue or self.workers or self.scheduled):
+        for _ in range(200):
+            if not (self.queue or self.workers or self.scheduled) and not self.audited():
                 return
             for message in self.free():
                 self.hand_out(message)
@@ -319,6 +338,8 @@ class _Journal:
         return stored
 
     async def move(self, attempt: Attempt, rerouted: Envelope) -> None:
+        if attempt.pinned and attempt.tried[-1] not in self.world.deleted:
+            self.world.strays.append(attempt)
         await elsewhere()
         if rerouted.id not in self.world.published:
             self.world.published.add(rerouted.id)
