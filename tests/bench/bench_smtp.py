@@ -15,7 +15,7 @@ import aiosmtplib
 import uvloop
 
 from libs.common.relay.port import Submission
-from libs.common.relay.smtp import SmtpSettings, open_smtp_relay
+from libs.common.relay.smtp.relay import SmtpSettings, open_smtp_relay
 
 CONNECTIONS = 10
 MESSAGES = 6000

@@ -51,3 +51,36 @@ _TYPES: Any = {
     "boolean": lambda _, chance, __: chance.random() < 0.5,
     "null": lambda *_: None,
 }
+
+
+def in_words_of(schema: dict[str, Any], data: Any, chance: random.Random, root: dict[str, Any] | None = None) -> Any:
+    """`data` with every word that `schema` does not list replaced by one that it does; all else as it is."""
+    root = schema if root is None else root
+    if "$ref" in schema:
+        return in_words_of(root["$defs"][schema["$ref"].rpartition("/")[2]], data, chance, root)
+    if "enum" in schema:
+        return data if data in schema["enum"] else chance.choice(schema["enum"])
+    for branch in schema.get("anyOf", ()):
+        if data is not None and branch.get("type") != "null":
+            return in_words_of(branch, data, chance, root)
+    if isinstance(data, dict):
+        known = schema.get("properties", {})
+        return {name: in_words_of(known.get(name, {}), value, chance, root) for name, value in data.items()}
+    if isinstance(data, list):
+        return [in_words_of(schema.get("items", {}), each, chance, root) for each in data]
+    return data
+
+
+def words(schema: dict[str, Any], root: dict[str, Any] | None = None, at: str = "") -> dict[str, bool]:
+    """Every member that is a string, by dotted path; True where its words are listed."""
+    root = schema if root is None else root
+    if "$ref" in schema:
+        return words(root["$defs"][schema["$ref"].rpartition("/")[2]], root, at)
+    found: dict[str, bool] = {}
+    for branch in (*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())):
+        found |= words(branch, root, at)
+    for name, inner in schema.get("properties", {}).items():
+        found |= words(inner, root, f"{at}.{name}".lstrip("."))
+    if schema.get("type") == "string" or "enum" in schema:
+        found[at] = "enum" in schema
+    return found

@@ -16,9 +16,9 @@ from deploy.local.stack import Plan
 from libs.common.bus import Bus
 from libs.common.events.provider import SmtpEndpoint
 from libs.common.relay.opening import Surroundings, open_relay
-from libs.common.relay.scaleway_settings import ScalewaySettings
-from libs.common.relay.ses_settings import SesSettings
-from libs.common.relay.smtp_settings import SmtpSettings
+from libs.common.relay.scaleway.settings import ScalewaySettings
+from libs.common.relay.ses.settings import SesSettings
+from libs.common.relay.smtp.settings import SmtpSettings
 from libs.common.secrets import KeyRing, RingFile, write_key_ring
 from libs.common.serve import Service
 from libs.common.settings import RelaySettings

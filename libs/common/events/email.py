@@ -58,7 +58,7 @@ class Route(Part):
     `home_provider_id` is whose mail it is while another provider takes its place at the time of accepting.
     """
 
-    reason: Literal["domain", "fallback", "default", "none"]
+    reason: str
     domain_id: int | None = None
     detail: str | None = None
     home_provider_id: int | None = None
@@ -180,8 +180,10 @@ class EmailUnknown(_Attempted):
     TYPE = "email.unknown.v1"
     EVENT = "unknown"
 
-    stage: Literal["worker_lost", "final_dot"]
-    policy: Literal["retry", "hold"] = "retry"
+    stage: str
+    """`worker_lost` or `final_dot`."""
+    policy: str = "retry"
+    """`retry` or `hold`."""
 
 
 class EmailBounced(_Attempted):
@@ -190,7 +192,8 @@ class EmailBounced(_Attempted):
     TYPE = "email.bounced.v1"
     EVENT = "bounced"
 
-    origin: Literal["session", "report"] = "session"
+    origin: str = "session"
+    """`session` or `report`."""
 
 
 class EmailFailed(_Attempted):

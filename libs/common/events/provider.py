@@ -1,13 +1,9 @@
 """Providers: each fact carries the full state after the change, so the last fact of a subject is the provider."""
 
 from datetime import datetime
-from typing import Literal
 
 from libs.common.events.email import Part
 from libs.common.events.envelope import Fact
-
-ProviderType = Literal["ses", "scaleway", "smtp"]
-Encryption = Literal["starttls", "tls", "none"]
 
 
 class SmtpEndpoint(Part):
@@ -15,7 +11,7 @@ class SmtpEndpoint(Part):
 
     host: str
     port: int
-    encryption: Encryption
+    encryption: str
     accept_invalid_certs: bool
 
 
@@ -39,7 +35,8 @@ class ProviderState(Part):
 
     id: int
     name: str
-    provider_type: ProviderType
+    provider_type: str
+    """`libs.common.relay.kinds`; a newer version may have written one that this one does not know."""
     region: str
     is_active: bool
     is_default: bool
@@ -47,7 +44,8 @@ class ProviderState(Part):
     max_connections: int
     rate_limit_per_second: float | None
     fallback_provider_ids: list[int]
-    unknown_policy: Literal["retry", "hold"] = "retry"
+    unknown_policy: str = "retry"
+    """`retry` or `hold`."""
     helo_name: str | None = None
     """What EHLO says to an SMTP relay; None is the machine's full name if it has one, else an address literal."""
     smtp: SmtpEndpoint | None

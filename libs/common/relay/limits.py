@@ -1,13 +1,9 @@
 """What each kind of provider takes, so that an email it would refuse is refused when it is posted and not hours later.
 
-Pure and light: the sender's domain asks it for every email. Sources: Scaleway's documentation "Transactional Email
-capabilities and limits" and django-anymail's notes on it; "Service quotas in Amazon SES" and "SendEmail" of SES v2.
+Pure and light: the sender's domain asks it for every email. The limits of each kind are in `kinds.py`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-from libs.common.events.provider import ProviderType
 
 Complaint = tuple[str, str]
 """The request's field and what is wrong with it, for the person who wrote the email."""
@@ -45,23 +41,8 @@ class Limits:
         return bool(self.recipients or self.shortest or self.largest or self.ascii_addresses)
 
 
-_LIMITS: Mapping[ProviderType, Limits] = {
-    # A relay says in EHLO what it takes (SIZE, SMTPUTF8), and RFC 5321 section 4.5.3.1.8 lets it take 100 recipients.
-    "smtp": Limits("SMTP"),
-    "ses": Limits("AWS SES", recipients=50, largest=40_000_000, base64=True, ascii_addresses=True),
-    # Mail to a non-ASCII local part is accepted there and never arrives.
-    "scaleway": Limits("Scaleway", recipients=10, shortest=10, largest=2_000_000, ascii_addresses=True),
-}
-
-
-def limits_of(provider_type: ProviderType) -> Limits:
-    """What providers of this kind take in one message."""
-    return _LIMITS[provider_type]
-
-
-def complaints(provider_type: ProviderType, mail: Mail) -> list[Complaint]:
-    """Everything a provider of this kind would refuse in it, empty when it may be sent there."""
-    limits = limits_of(provider_type)
+def complaints(limits: Limits, mail: Mail) -> list[Complaint]:
+    """Everything a provider with these limits would refuse in it, empty when it may be sent there."""
     return [
         *_about_recipients(limits, mail),
         *_about_sender(limits, mail),

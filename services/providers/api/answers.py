@@ -1,10 +1,13 @@
 """What callers are told about providers and domains."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated
+
+from pydantic import Field
 
 from libs.common.events.domain import DnsRecord, DomainState, DomainStatus
-from libs.common.events.provider import LastTest, ProviderState, ProviderType, Stopped
+from libs.common.events.provider import LastTest, ProviderState, Stopped
+from libs.common.relay.kinds import KINDS
 from libs.common.serve import ResponseModel
 
 
@@ -13,7 +16,7 @@ class Provider(ResponseModel):
 
     id: int
     name: str
-    provider_type: ProviderType
+    provider_type: Annotated[str, Field(examples=list(KINDS))]
     region: str
     is_active: bool
     is_default: bool
@@ -21,7 +24,7 @@ class Provider(ResponseModel):
     max_connections: int
     rate_limit_per_second: float | None
     fallback_provider_ids: list[int]
-    unknown_policy: Literal["retry", "hold"]
+    unknown_policy: Annotated[str, Field(examples=["retry", "hold"])]
     helo_name: str | None
     credentials: dict[str, str | int | bool | None]
     last_test: LastTest | None

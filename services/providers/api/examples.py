@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from libs.common.relay.kinds import KINDS, Kind
+
 
 def body(**named: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """What OpenAPI calls `examples`, as an addition to a route's description: a summary and a value by name."""
@@ -9,40 +11,12 @@ def body(**named: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     return {"requestBody": {"content": {"application/json": {"examples": examples}}}}
 
 
-CREATE_PROVIDER = body(
-    smtp=(
-        "An SMTP relay",
-        {
-            "name": "My relay",
-            "provider_type": "smtp",
-            "smtp_credentials": {
-                "host": "smtp.example.com",
-                "port": 587,
-                "encryption": "starttls",
-                "username": "YOUR_USER",
-                "password": "YOUR_PASSWORD",
-            },
-        },
-    ),
-    ses=(
-        "AWS SES (with verify=false until the key is yours)",
-        {
-            "name": "SES Frankfurt",
-            "provider_type": "ses",
-            "region": "eu-central-1",
-            "ses_credentials": {"access_key_id": "YOUR_KEY", "secret_access_key": "YOUR_SECRET"},
-        },
-    ),
-    scaleway=(
-        "Scaleway (with verify=false until the key is yours)",
-        {
-            "name": "Scaleway Paris",
-            "provider_type": "scaleway",
-            "region": "fr-par",
-            "scaleway_credentials": {"api_key": "YOUR_KEY", "project_id": "00000000-0000-0000-0000-000000000000"},
-        },
-    ),
-)
+def _create(kind: Kind) -> tuple[str, dict[str, Any]]:
+    members = {name: value for name, value in kind.example.items() if name != "summary"}
+    return kind.example["summary"], {"provider_type": kind.name, **members}
+
+
+CREATE_PROVIDER = body(**{kind.name: _create(kind) for kind in KINDS.values()})
 UPDATE_PROVIDER = body(
     rename=("Another name", {"name": "Main relay"}),
     pace=("Ten emails a second over two connections", {"max_connections": 2, "rate_limit_per_second": 10}),

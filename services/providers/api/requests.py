@@ -1,26 +1,19 @@
 """What callers may send about providers and domains; unknown members are refused."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from libs.common.errors import InvalidError
-from libs.common.events.provider import ProviderType
 from libs.common.mime.addresses import Mailbox, parse_address
+from libs.common.relay.kinds import KINDS
 from libs.common.serve import LARGEST_ID, RequestModel
-from services.providers.api.blocks import (
-    Change,
-    ScalewayCredentials,
-    ScalewayCredentialsChange,
-    SesCredentials,
-    SesCredentialsChange,
-    SmtpCredentials,
-    SmtpCredentialsChange,
-)
+from services.providers.api.blocks import PARTIAL, WHOLE, Change
 from services.providers.api.text import HeloName, Line, Name
 from services.providers.domain.changes import Draft
-from services.providers.domain.credentials import BLOCKS, Block, accept
+from services.providers.domain.credentials import Block, accept
 from services.providers.domain.domain_name import normalise
+from services.providers.domain.kinds import require_kind
 
 UnknownPolicy = Literal["retry", "hold"]
 Connections = Annotated[int, Field(ge=1, le=1_000)]
@@ -41,15 +34,29 @@ def _address(text: str) -> str:
     return text
 
 
-class CreateProvider(RequestModel):
+if TYPE_CHECKING:  # what the table of kinds adds is not known before it is read
+    KindName = str
+
+    class _CreateBlocks(RequestModel): ...
+
+    class _UpdateBlocks(Change): ...
+
+else:
+    KindName = Literal[tuple(KINDS)]
+    _CreateBlocks = create_model(
+        "_CreateBlocks", __base__=RequestModel, **{name: (block | None, None) for name, block in WHOLE.items()}
+    )
+    _UpdateBlocks = create_model(
+        "_UpdateBlocks", __base__=Change, **{name: (block | None, None) for name, block in PARTIAL.items()}
+    )
+
+
+class CreateProvider(_CreateBlocks):
     """A new provider, with exactly the credential block of its type."""
 
     name: Name
-    provider_type: ProviderType
+    provider_type: KindName
     region: Name | None = None
-    ses_credentials: SesCredentials | None = None
-    scaleway_credentials: ScalewayCredentials | None = None
-    smtp_credentials: SmtpCredentials | None = None
     is_active: bool = True
     is_default: bool = False
     max_connections: Connections = 10
@@ -60,14 +67,15 @@ class CreateProvider(RequestModel):
 
     def draft(self) -> Draft:
         """The provider that is asked for. Raises `InvalidError`."""
-        wanted = BLOCKS[self.provider_type]
+        kind = KINDS[self.provider_type]
+        wanted = kind.block
         given = _blocks(self)
         wrong = [
             (name, f"does not belong to a provider of type {self.provider_type}") for name in given if name != wanted
         ]
         if wanted not in given:
             wrong.append((wanted, f"is required for a provider of type {self.provider_type}"))
-        if self.region is None and self.provider_type != "smtp":
+        if self.region is None and kind.region is not None:
             wrong.append(("region", f"is required for a provider of type {self.provider_type}"))
         if wrong:
             raise InvalidError(wrong)
@@ -86,14 +94,11 @@ class CreateProvider(RequestModel):
         )
 
 
-class UpdateProvider(Change):
+class UpdateProvider(_UpdateBlocks):
     """What shall be different; absent members stay. The type of a provider never changes."""
 
     name: Name = "-"
     region: Name = "-"
-    ses_credentials: SesCredentialsChange | None = None
-    scaleway_credentials: ScalewayCredentialsChange | None = None
-    smtp_credentials: SmtpCredentialsChange | None = None
     is_active: bool = True
     is_default: bool = False
     max_connections: Connections = 10
@@ -111,13 +116,13 @@ class UpdateProvider(Change):
 
     def settings(self) -> dict[str, Any]:
         """The given settings by name, credentials aside."""
-        given = self.model_fields_set - set(BLOCKS.values())
+        given = self.model_fields_set - PARTIAL.keys()
         return {name: getattr(self, name) for name in type(self).model_fields if name in given}
 
-    def block(self, provider_type: ProviderType) -> Block | None:
+    def block(self, provider_type: str) -> Block | None:
         """The given members of the credential block; None when no block was given. Raises `InvalidError`."""
         given = _blocks(self)
-        wanted = BLOCKS[provider_type]
+        wanted = require_kind(provider_type).block
         wrong = [(name, f"does not belong to a provider of type {provider_type}") for name in given if name != wanted]
         if wrong:
             raise InvalidError(wrong)
@@ -146,5 +151,5 @@ class CreateDomain(RequestModel):
 
 
 def _blocks(request: CreateProvider | UpdateProvider) -> dict[str, RequestModel]:
-    found = ((name, getattr(request, name)) for name in BLOCKS.values())
+    found = ((name, getattr(request, name)) for name in WHOLE)
     return {name: block for name, block in found if block is not None}

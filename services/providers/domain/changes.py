@@ -7,7 +7,7 @@ they are then, so that somebody else's change in between is seen; the order is s
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from libs.common.errors import InvalidError
 from libs.common.events.provider import (
@@ -17,11 +17,11 @@ from libs.common.events.provider import (
     ProviderResumed,
     ProviderState,
     ProviderTested,
-    ProviderType,
     ProviderUpdated,
 )
 from services.providers.domain.credentials import Credentials, changes, check_endpoint, masked
 from services.providers.domain.inbox import is_local_inbox
+from services.providers.domain.kinds import require_kind
 from services.providers.domain.regions import check_region
 
 Providers = Mapping[int, ProviderState]
@@ -32,7 +32,7 @@ class Draft:
     """A provider that somebody asks for; `credentials` checked and complete."""
 
     name: str
-    provider_type: ProviderType
+    provider_type: str
     region: str
     is_active: bool
     is_default: bool
@@ -40,7 +40,7 @@ class Draft:
     rate_limit_per_second: float | None
     fallback_provider_ids: tuple[int, ...]
     credentials: Credentials = field(repr=False)
-    unknown_policy: Literal["retry", "hold"] = "retry"
+    unknown_policy: str = "retry"
     helo_name: str | None = None
 
 
@@ -57,7 +57,7 @@ def check_draft(draft: Draft, *, custom_endpoints: bool) -> None:
     """What can be refused without looking at other providers. Raises `InvalidError`."""
     check_region(draft.provider_type, draft.region)
     _check_helo_name(draft.provider_type, draft.helo_name)
-    check_endpoint(None, draft.credentials, allowed=custom_endpoints)
+    check_endpoint(draft.provider_type, None, draft.credentials, allowed=custom_endpoints)
     if draft.is_default:
         _require_active(is_active=draft.is_active)
 
@@ -186,20 +186,6 @@ def after_test(
     )
 
 
-def same_route(one: ProviderState, other: ProviderState) -> bool:
-    """Whether both reach the same place with the same credentials; SMTP's region is only a word of its owner's."""
-    return _route(one) == _route(other)
-
-
-def _route(state: ProviderState) -> tuple[object, ...]:
-    return (
-        state.smtp,
-        state.helo_name,
-        state.credential_version,
-        None if state.provider_type == "smtp" else state.region,
-    )
-
-
 def _with_credentials(state: ProviderState, credentials: Credentials, version: str | None) -> ProviderState:
     return state.model_copy(
         update={
@@ -210,8 +196,8 @@ def _with_credentials(state: ProviderState, credentials: Credentials, version: s
     )
 
 
-def _check_helo_name(provider_type: ProviderType, name: str | None) -> None:
-    if name is not None and provider_type != "smtp":
+def _check_helo_name(provider_type: str, name: str | None) -> None:
+    if name is not None and not require_kind(provider_type).has_endpoint:
         raise InvalidError([("helo_name", f"does not belong to a provider of type {provider_type}")])
 
 

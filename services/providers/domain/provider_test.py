@@ -1,13 +1,11 @@
 """The test email: what a person sees who asks whether a provider works."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
-from libs.common.events.provider import ProviderState, ProviderType
-
-TYPE_LABELS: Mapping[ProviderType, str] = {"ses": "AWS SES", "scaleway": "Scaleway", "smtp": "SMTP"}
+from libs.common.events.provider import ProviderState
+from libs.common.relay.kinds import label_of
 
 _FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 
@@ -24,7 +22,7 @@ class ProviderTestEmail:
 def provider_test_email(provider: ProviderState, *, brand: str, at: datetime) -> ProviderTestEmail:
     """The email about `provider`, made at `at`. Everything that a caller chose is escaped in the html."""
     time = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    label = TYPE_LABELS[provider.provider_type]
+    label = label_of(provider.provider_type)
     details = (("Provider", provider.name), ("Type", label), ("Region", provider.region), ("Time", time))
     return ProviderTestEmail(
         subject=f"[{brand}] Email provider test — {provider.name}",

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from libs.common.errors import TempsError
 from libs.common.events.provider import ProviderState
 from libs.common.relay.classify import clean
+from libs.common.relay.kinds import KINDS, label_of
 from libs.common.relay.port import IdentityRefused, Relay, RelayTroubled, Trouble
-from services.providers.domain.provider_test import TYPE_LABELS
+from services.providers.domain.kinds import require_kind
 from services.providers.ports import Registry
 
 log = logging.getLogger(__name__)
@@ -21,9 +22,11 @@ CHECK_SECONDS = 8.0
 IDENTITY_SECONDS = 8.0
 GOODBYE_SECONDS = 1.0
 
-_PUBLIC = frozenset({"project_id", "endpoint_url", "username"})
-"""Stored beside the secrets. The first two are shown in clear; a user name is often a common word, and the SMTP adapter
-has struck it out already where the relay said it."""
+_PUBLIC = frozenset({"username"}) | {
+    each.name for kind in KINDS.values() for each in kind.credentials or () if each.shown == "clear"
+}
+"""Stored beside the secrets and shown in clear; and the user name, which is often a common word, and which the SMTP
+adapter has struck out already where the relay said it."""
 _SLUGS: Mapping[str, str] = {"configuration": "credentials_rejected"}
 _DETAILS: Mapping[str, str] = {
     "configuration": "{label} does not accept the credentials: {words}",
@@ -51,7 +54,7 @@ def struck_out(text: str, secret: Mapping[str, str]) -> str:
 def refusal(trouble: Trouble, provider: ProviderState, secret: Mapping[str, str], *, advice: str = "") -> TempsError:
     """422 where the credentials are at fault, 502 where nobody knows; `advice` is added to the suggestion."""
     kind = trouble.kind
-    label = TYPE_LABELS[provider.provider_type]
+    label = label_of(provider.provider_type)
     suggestion = struck_out(trouble.suggestion, secret) if trouble.suggestion else _SUGGESTIONS[kind]
     return TempsError(
         _DETAILS[kind].format(label=label, words=struck_out(trouble.text, secret)),
@@ -82,7 +85,7 @@ async def asked(
     except RelayTroubled as error:
         raise refusal(error.trouble, provider, secret, advice=advice) from error
     except IdentityRefused as error:
-        label = TYPE_LABELS[provider.provider_type]
+        label = label_of(provider.provider_type)
         text = f"{label} refuses the domain: {struck_out(error.text, secret)}"
         raise TempsError(text, slug="identity_refused") from error
     finally:
@@ -101,11 +104,11 @@ async def goodbye(relay: Relay) -> None:
 async def check_credentials(registry: Registry, provider: ProviderState, secret: Mapping[str, str]) -> None:
     """Have the provider look at its credentials, before anything of it is stored.
 
-    `provider` need not be known to anybody yet. SMTP is not asked: its host is resolved and judged when mail is sent,
-    and a relay that is set up after us is a normal thing. Raises `TempsError`: `credentials_rejected`,
-    `provider_unreachable`. A provider that throttles or speaks of a quota has proved nothing: that is the latter.
+    `provider` need not be known to anybody yet. Some kinds are not asked (`Kind.is_checked_live`). Raises `TempsError`:
+    `credentials_rejected`, `provider_unreachable`. A provider that throttles or speaks of a quota has proved nothing:
+    that is the latter.
     """
-    if provider.provider_type == "smtp":
+    if not require_kind(provider.provider_type).is_checked_live:
         return
     advice = "With ?verify=false it is stored unchecked."
     async with asked(registry, provider, secret, seconds=CHECK_SECONDS, advice=advice) as relay:

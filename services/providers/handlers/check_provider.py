@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from libs.common.errors import ConflictError
 from libs.common.events.provider import ProviderState, ProviderTested
 from libs.common.mime.addresses import Mailbox
+from libs.common.relay.connection import same_connection
 from libs.common.relay.port import SendResult, Submission, Trouble, troubled
-from services.providers.domain.changes import after_test, same_route
+from services.providers.domain.changes import after_test
 from services.providers.domain.provider_test import provider_test_email
 from services.providers.handlers.appending import (
     Changed,
@@ -118,6 +119,6 @@ async def _record(registry: Registry, tested: ProviderState, tried: Tried, calle
             return {}  # deleted meanwhile: there is nothing left to say it of
         resumed = None
         # What was tested must be what is stored now, or the success says nothing about it.
-        if fact.success and same_route(fact.provider, tested):
+        if fact.success and same_connection(fact.provider, tested):
             resumed = await resume(registry, tested.id, caller)
     return resumed.positions if resumed is not None else {"provider": sequence}

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from libs.common.errors import ConflictError
 from libs.common.events.provider import ProviderState
-from services.providers.domain.credentials import NEEDED, Block, Credentials
+from services.providers.domain.credentials import Block, Credentials
+from services.providers.domain.kinds import require_kind
 from services.providers.ports import Registry, SecretLostError
 
 
@@ -23,7 +24,7 @@ async def stored_credentials(registry: Registry, provider: ProviderState, block:
     try:
         secret = await stored_secret(registry, provider)
     except ConflictError:
-        if not NEEDED[provider.provider_type] <= block.keys():
+        if not require_kind(provider.provider_type).needed <= block.keys():
             raise
         secret = {}
     return Credentials(provider.smtp, secret)

@@ -6,8 +6,10 @@ from typing import Any
 
 from libs.common.errors import NotFoundError, UnavailableError
 from libs.common.events.provider import ProviderResumed, ProviderState, ProviderUpdated
-from services.providers.domain.changes import Change, next_to_update, resumed, same_route
+from libs.common.relay.connection import same_connection
+from services.providers.domain.changes import Change, next_to_update, resumed
 from services.providers.domain.credentials import Block, check_endpoint, merge
+from services.providers.domain.kinds import require_kind
 from services.providers.handlers.appending import (
     Changed,
     NothingToDoError,
@@ -86,7 +88,7 @@ async def _update(registry: Registry, request: _Request, checked: _Wiring | None
         current = registry.providers.live.get(id)
         if current is None:
             raise NotFoundError(f"there is no provider {id}")
-        if wires and not same_route(current, base):
+        if wires and not same_connection(current, base):
             raise SupersededError
         step = next_to_update(
             registry.providers.live, current, change, version=version, inbox=registry.inbox, at=registry.now()
@@ -101,7 +103,7 @@ async def _update(registry: Registry, request: _Request, checked: _Wiring | None
             step, sequence = await append_step(registry.bus, registry.provider_view, decide, request.caller, registry)
     except NothingToDoError:
         return Changed(registry.providers.live[id], {})
-    if not wires or same_route(step.provider, base):
+    if not wires or same_connection(step.provider, base):
         return Changed(step.provider, {"provider": sequence})
     return await resume(registry, id, request.caller) or Changed(step.provider, {"provider": sequence})
 
@@ -118,7 +120,7 @@ async def _prepared(
         before = await stored_credentials(registry, base, request.block)
         change = replace(change, before=before, after=merge(base.provider_type, before, request.block))
     if change.before is not None and change.after is not None:
-        check_endpoint(change.before, change.after, allowed=registry.custom_endpoints)
+        check_endpoint(base.provider_type, change.before, change.after, allowed=registry.custom_endpoints)
     step = next_to_update(
         registry.providers.live, base, change, version=version, inbox=registry.inbox, at=registry.now()
     )
@@ -135,7 +137,8 @@ async def _require_checked(
 ) -> None:
     region = request.settings.get("region", base.region)
     moves = region != base.region
-    if not request.verify or base.provider_type == "smtp" or not (moves or change.after is not None):
+    is_checked = request.verify and require_kind(base.provider_type).is_checked_live
+    if not is_checked or not (moves or change.after is not None):
         return
     before = change.before.secret if change.before is not None else await stored_secret(registry, base)
     after = change.after.secret if change.after is not None else before

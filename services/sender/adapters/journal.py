@@ -17,11 +17,11 @@ from libs.common.errors import TempsError
 from libs.common.events import Actor, Envelope, decode, new_envelope, timestamp, uuid7
 from libs.common.events.email import EmailFact, shard_of
 from libs.common.events.provider import ProviderState, ProviderStopped, Stopped
+from libs.common.relay.connection import same_connection
 from libs.common.streams import EVENTS, due_subject, schedule_subject
 from services.sender.adapters.gate import Gate
 from services.sender.adapters.recent import RecentOutcomes, read_outcome
 from services.sender.domain.attempt import Attempt
-from services.sender.domain.wiring import wiring
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,8 @@ class LogJournal:
 
         def decide() -> Envelope:
             state = self.providers.get(provider.id)
-            if state is None or state.stopped is not None or not _same_settings(state, provider):
+            # What was tried has to be what is configured: old credentials must not stop the new ones.
+            if state is None or state.stopped is not None or not same_connection(state, provider):
                 raise _AlreadyDecided
             now = self.now()
             stopped = state.model_copy(update={"stopped": Stopped(reason=reason, at=now), "updated_at": now})
@@ -158,8 +159,3 @@ async def persistently(read: Callable[[], Awaitable[T]]) -> T:
             log.debug("cannot read: %s", error)
         await asyncio.sleep(pause)
         pause = min(2 * pause, 1.0)
-
-
-def _same_settings(now: ProviderState, then: ProviderState) -> bool:
-    """Whether what was tried is what is configured: old credentials must not stop the new ones."""
-    return wiring(now) == wiring(then)

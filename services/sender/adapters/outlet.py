@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from libs.common.events.provider import ProviderState
+from libs.common.relay.connection import connection_of, same_connection
 from libs.common.relay.opening import Patience
 from libs.common.relay.port import BeforeDot, Relay, SendResult, Submission, Trouble, troubled
 from services.sender.adapters.circuit import Circuit
@@ -13,7 +14,6 @@ from services.sender.adapters.pace import Pace
 from services.sender.adapters.slots import Slots
 from services.sender.domain.routing import Closed
 from services.sender.domain.shares import ALONE, Share
-from services.sender.domain.wiring import wiring
 
 OpenRelay = Callable[[ProviderState, int, Patience], Awaitable[Relay | Trouble]]
 """A relay for a provider, that many connections and that patience, or why there can be none."""
@@ -55,7 +55,8 @@ class ProviderOutlet:
         if (
             provider is not None
             and before is not None
-            and (wiring(before), self.connections_of_all, asked) == (wiring(provider), connections, patience)
+            and same_connection(before, provider)
+            and (self.connections_of_all, asked) == (connections, patience)
         ):
             # A stop and its end may have been read together: then only the time of the change tells of them.
             halted = self.circuit.halted is not None and before.updated_at != provider.updated_at
@@ -115,7 +116,7 @@ class ProviderOutlet:
         try:
             if self._provider is None:
                 return None
-            circuit, wired = self.circuit, wiring(self._provider)
+            circuit, wired = self.circuit, connection_of(self._provider)
             probing = circuit.breaker.is_open
             circuit.probing = circuit.probing or probing
             try:
@@ -194,7 +195,7 @@ class ProviderOutlet:
     def _learn(self, wired: tuple[object, ...], result: SendResult, seconds: float) -> None:
         """Take it to heart, unless the provider was changed or deleted meanwhile."""
         provider, trouble = self._provider, result.trouble
-        if provider is None or wired != wiring(provider):
+        if provider is None or wired != connection_of(provider):
             return
         self.circuit.learn(provider, trouble, seconds)
         if trouble is None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from libs.common.content import Content
 from libs.common.events import Envelope
 from libs.common.events.provider import ProviderState
-from libs.common.relay.limits import Mail, complaints, limits_of
+from libs.common.relay.kinds import limits_of
+from libs.common.relay.limits import Mail, complaints
 from services.sender.domain.attempt import Attempt, home_id, recipients
 from services.sender.domain.routing import candidates, default_provider, present, stand_ins
 
@@ -79,7 +80,8 @@ class Alternatives:
 
     def _suits(self, provider: ProviderState) -> bool:
         """Whether a provider of that kind takes such an email."""
-        if not limits_of(provider.provider_type).any:
+        limits = limits_of(provider.provider_type)
+        if not limits.any:
             return True
         if self.content is None:
             return False
@@ -91,7 +93,7 @@ class Alternatives:
             text=self.content.text,
             html=html,
         )
-        return not complaints(provider.provider_type, mail)
+        return not complaints(limits, mail)
 
 
 def anybody_else(provider_id: int, providers: Mapping[int, ProviderState], is_open: IsOpen) -> bool:

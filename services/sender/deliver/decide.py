@@ -63,7 +63,13 @@ THROTTLED_TRIES = 5
 """How often a message is offered to a provider that wants less per second, before the attempt ends."""
 WORKER_LOST = "A worker was lost while it had this attempt in hand: the relay may have taken the message."
 LOG_LOST = "The log has lost the email."
-_REASONS = {"circuit": "connection", "stopped": "configuration", "inactive": "configuration", "quota": "quota"}
+_REASONS = {
+    "circuit": "connection",
+    "stopped": "configuration",
+    "inactive": "configuration",
+    "quota": "quota",
+    "unsupported": "unsupported",
+}
 """By kind of `Closed`, what a deferral at a closed provider gives as its reason."""
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from libs.common.events.domain import DomainState
 from libs.common.events.email import Route
 from libs.common.events.provider import ProviderState
+from libs.common.relay.kinds import kind_of
 from libs.common.relay.limits import Complaint
 
 Complain = Callable[[ProviderState], Sequence[Complaint]]
@@ -47,7 +48,7 @@ class Unsuitable:
 class Closed:
     """Why a provider takes nothing now: `text` in words that follow its name."""
 
-    kind: Literal["inactive", "stopped", "circuit", "quota"]
+    kind: Literal["inactive", "stopped", "unsupported", "circuit", "quota"]
     text: str
 
 
@@ -101,9 +102,14 @@ def _at(
 
 
 def default_provider(providers: Mapping[int, ProviderState]) -> ProviderState | None:
-    """The default, if it can take mail of any domain, which only SMTP relays do; there is at most one."""
+    """The default, if its kind takes mail of any domain, as SMTP relays do; there is at most one."""
     taking = (each for each in providers.values() if each.is_default and each.is_active)
-    return next((each for each in taking if each.provider_type == "smtp"), None)
+    return next((each for each in taking if _takes_any_domain(each)), None)
+
+
+def _takes_any_domain(provider: ProviderState) -> bool:
+    kind = kind_of(provider.provider_type)
+    return kind is not None and kind.takes_any_domain
 
 
 def _lack(providers: Mapping[int, ProviderState]) -> str:
@@ -141,6 +147,9 @@ def why_unusable(provider: ProviderState) -> Closed | None:
     """Why new mail is better given to another, as far as its settings say; None when it can take some."""
     if not provider.is_active:
         return Closed("inactive", "inactive")
+    if kind_of(provider.provider_type) is None:
+        # Written by a newer version: the workers of that one send its mail.
+        return Closed("unsupported", f"of type {provider.provider_type}, which this version does not know")
     return Closed("stopped", f"stopped: {provider.stopped.reason}") if provider.stopped is not None else None
 
 
@@ -157,6 +166,6 @@ def rerouted(email: Route, home_id: int, provider_id: int, detail: str, *, named
     if not named:
         return Route(reason="default", domain_id=email.domain_id, detail=detail, home_provider_id=home_id)
     if provider_id == home_id:
-        reason: Literal["domain", "default"] = "default" if email.domain_id is None else "domain"
+        reason = "default" if email.domain_id is None else "domain"
         return Route(reason=reason, domain_id=email.domain_id, detail=detail)
     return Route(reason="fallback", domain_id=email.domain_id, detail=detail, home_provider_id=home_id)

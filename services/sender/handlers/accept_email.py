@@ -27,6 +27,7 @@ from libs.common.events.email import (
     shard_of,
 )
 from libs.common.events.provider import ProviderState
+from libs.common.relay.kinds import limits_of
 from libs.common.relay.limits import Complaint, Mail, complaints
 from libs.common.streams import content_subject
 from services.sender.domain.rewrite import VERSION, Rewritten, TooManyLinks, rewrite
@@ -97,7 +98,7 @@ async def accept_email(deps: AcceptDeps, command: AcceptEmail, *, actor: Actor, 
     else:
         rewritten, stored = _prepare(command, email_id, deps.public_url)
     if rewritten is not None and isinstance(decision, Routed):
-        _refuse_unsuitable(complaints(decision.provider.provider_type, _mail(command, rewritten.html)))
+        _refuse_unsuitable(complaints(limits_of(decision.provider.provider_type), _mail(command, rewritten.html)))
     content_sequence = await _store(deps.bus, email_id, stored)
     content = ContentRef(
         sequence=content_sequence,
@@ -139,7 +140,7 @@ async def _route(directory: Directory, command: AcceptEmail) -> Routed | Capture
 
 def _decide(directory: Directory, command: AcceptEmail) -> Decision:
     def complain(provider: ProviderState) -> list[Complaint]:
-        return complaints(provider.provider_type, _mail(command, command.html))
+        return complaints(limits_of(provider.provider_type), _mail(command, command.html))
 
     return decide_route(command.sender_domain, directory.domains, directory.providers, complain)
 

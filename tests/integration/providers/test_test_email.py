@@ -15,7 +15,7 @@ from deploy.local.servers import NatsAddress
 from libs.common.append import append
 from libs.common.events import Actor, new_envelope, parse
 from libs.common.events.provider import ProviderFact, ProviderStopped, Stopped
-from libs.common.relay.smtp_dial import FLOOR
+from libs.common.relay.smtp.dial import FLOOR
 from tests.integration.providers.service import ADDRESS, Api, fields, providers
 from tests.support.aio import run
 from tests.support.relay import Act, ScriptedRelay, hang, say

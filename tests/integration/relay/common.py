@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from libs.common.relay.port import BeforeDot, SendResult, Submission, Trouble
-from libs.common.relay.smtp import SmtpRelay, SmtpSettings, Timeouts, open_smtp_relay
+from libs.common.relay.smtp.relay import SmtpRelay, SmtpSettings, Timeouts, open_smtp_relay
 from tests.support import aio
 from tests.support.relay import Script, ScriptedRelay, hang
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from libs.common.relay.scaleway import ScalewaySettings, open_scaleway_relay
+from libs.common.relay.scaleway.relay import ScalewaySettings, open_scaleway_relay
 from tests.integration.relay.kinds import MAX_CONNECTIONS, SENDER_DOMAIN, Arrived, Harness, KindOf, Knob
 from tests.support.scaleway import ScalewayServer, refused, text
 from tests.support.scaleway_shapes import Act, denied, invalid, over_quota, recipients_of

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from pydantic import SecretStr
 
-from libs.common.relay.ses import open_ses_relay
+from libs.common.relay.ses.relay import open_ses_relay
 from tests.integration.relay.kinds import MAX_CONNECTIONS, SENDER_DOMAIN, Arrived, Harness, KindOf, Knob
 from tests.integration.relay.ses_common import HASTY, settings
 from tests.support import emulators

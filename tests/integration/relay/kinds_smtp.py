@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from libs.common.relay.smtp import open_smtp_relay
+from libs.common.relay.smtp.relay import open_smtp_relay
 from tests.integration.relay.common import (
     CREDENTIALS,
     HASTY,

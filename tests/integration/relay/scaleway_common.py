@@ -8,7 +8,7 @@ from typing import Any
 
 from libs.common.mime import Mailbox
 from libs.common.relay.port import Letter, SendResult, Submission
-from libs.common.relay.scaleway import ScalewayRelay, open_scaleway_relay
+from libs.common.relay.scaleway.relay import ScalewayRelay, open_scaleway_relay
 from tests.integration.relay.kinds import SENDER, SENDER_DOMAIN
 from tests.integration.relay.kinds_scaleway import settings
 from tests.support.scaleway import ScalewayServer

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from libs.common.mime.addresses import Mailbox
 from libs.common.relay.outbound import OutboundPolicy
 from libs.common.relay.port import Letter, SendResult, Submission
-from libs.common.relay.ses import SesRelay, SesSettings, open_ses_relay
+from libs.common.relay.ses.relay import SesRelay, SesSettings, open_ses_relay
 from tests.support.ses import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, SesServer
 from tests.support.ses_account import Known
 

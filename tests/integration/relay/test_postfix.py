@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from libs.common.relay.port import Submission, Trouble
-from libs.common.relay.smtp import SmtpRelay, open_smtp_relay
+from libs.common.relay.smtp.relay import SmtpRelay, open_smtp_relay
 from tests.integration.relay.common import at_home, outcomes, settings
 from tests.support.postfix import HOST, SIZE_LIMIT, USER, Postfix, postfix, require_postfix
 from tests.support.relay import Received, ScriptedRelay

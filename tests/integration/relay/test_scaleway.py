@@ -12,7 +12,7 @@ from libs.common.events.provider import ProviderState
 from libs.common.mime import Mailbox
 from libs.common.relay.opening import Surroundings, open_relay
 from libs.common.relay.port import Submission
-from libs.common.relay.scaleway import ScalewayRelay
+from libs.common.relay.scaleway.relay import ScalewayRelay
 from tests.integration.relay.kinds import SENDER
 from tests.integration.relay.scaleway_common import (
     BOB,

@@ -11,7 +11,7 @@ import pytest
 
 from libs.common.events.domain import DnsRecord
 from libs.common.relay.port import Identity, IdentityRefused, RelayTroubled
-from libs.common.relay.scaleway import ScalewayRelay, open_scaleway_relay
+from libs.common.relay.scaleway.relay import ScalewayRelay, open_scaleway_relay
 from tests.integration.relay.kinds_scaleway import HASTY, settings
 from tests.support import scaleway_shapes as shapes
 from tests.support.certificates import self_signed

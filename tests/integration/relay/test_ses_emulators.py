@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from libs.common.relay.port import IdentityRefused
-from libs.common.relay.ses import SesRelay, open_ses_relay
+from libs.common.relay.ses.relay import SesRelay, open_ses_relay
 from tests.integration.relay.ses_common import BOB, CAROL, DAVE, DOMAIN, letter, outcomes, settings, submission
 from tests.support import emulators
 from tests.support.emulators import Emulator

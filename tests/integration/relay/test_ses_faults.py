@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.relay.outbound import OutboundPolicy
 from libs.common.relay.port import SendResult
-from libs.common.relay.ses_exchange import Exchange, Stale
+from libs.common.relay.ses.exchange import Exchange, Stale
 from tests.integration.relay.ses_common import BOB, CAROL, HASTY, outcomes, relay_for, submission
 from tests.support.certificates import authority, self_signed
 from tests.support.ses import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Act, SesServer, html, refused

@@ -14,7 +14,7 @@ from aiohttp import web
 from libs.common.events.provider import ProviderState
 from libs.common.relay.opening import Patience, Surroundings, open_relay
 from libs.common.relay.port import Trouble
-from libs.common.relay.ses import SesRelay
+from libs.common.relay.ses.relay import SesRelay
 from tests.integration.relay.ses_common import BOB, outcomes, relay_for, submission
 from tests.support.ses import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, SesServer
 from tests.support.ses_account import Known
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SENDING = """
 import asyncio, json, sys
 from tests.integration.relay.ses_common import settings, submission
-from libs.common.relay.ses import open_ses_relay
+from libs.common.relay.ses.relay import open_ses_relay
 
 async def main():
     relay = open_ses_relay(settings(sys.argv[1]))
@@ -105,7 +105,7 @@ async def test_opening_the_first_client_does_not_hold_the_loop() -> None:
     script = """
 import asyncio, sys, time
 from pydantic import SecretStr
-from libs.common.relay.ses import SesSettings, open_ses_relay
+from libs.common.relay.ses.relay import SesSettings, open_ses_relay
 
 async def main():
     relay = open_ses_relay(SesSettings("AKIA", SecretStr("x"), "eu-west-1", "http://127.0.0.1:1"))

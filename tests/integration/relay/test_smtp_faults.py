@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from libs.common.relay.smtp import Timeouts
+from libs.common.relay.smtp.relay import Timeouts
 from tests.integration.relay.common import (
     BOB,
     BOTH_WAYS,

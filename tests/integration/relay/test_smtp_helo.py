@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from libs.common.relay import smtp_dial
+from libs.common.relay.smtp import dial as smtp_dial
 from tests.integration.relay.common import BOB, outcomes, sent
 from tests.support import aio
 from tests.support.relay import ScriptedRelay

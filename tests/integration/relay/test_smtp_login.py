@@ -9,8 +9,8 @@ from typing import Literal
 
 import pytest
 
-from libs.common.relay.smtp import open_smtp_relay
-from libs.common.relay.smtp_dial import CannotConnect
+from libs.common.relay.smtp.dial import CannotConnect
+from libs.common.relay.smtp.relay import open_smtp_relay
 from tests.integration.relay.common import (
     CREDENTIALS,
     PASSWORD,

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from libs.common.relay.smtp import open_smtp_relay
+from libs.common.relay.smtp.relay import open_smtp_relay
 from tests.integration.relay.common import CREDENTIALS, PASSWORD, USER, settings, submission, tried
 from tests.support import aio
 from tests.support.relay import Act, ScriptedRelay, say

@@ -9,8 +9,8 @@ import pytest
 from libs.common.relay.opening import open_relay, surroundings
 from libs.common.relay.outbound import OutboundPolicy, Resolver, resolve
 from libs.common.relay.port import Trouble
-from libs.common.relay.smtp import open_smtp_relay
-from libs.common.relay.smtp_dial import FLOOR
+from libs.common.relay.smtp.dial import FLOOR
+from libs.common.relay.smtp.relay import open_smtp_relay
 from libs.common.settings import RelaySettings
 from tests.integration.relay.common import (
     HASTY,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from libs.common.relay.smtp import open_smtp_relay
+from libs.common.relay.smtp.relay import open_smtp_relay
 from tests.integration.relay.common import (
     BOB,
     BOTH_WAYS,

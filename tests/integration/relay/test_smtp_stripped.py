@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.relay.smtp import open_smtp_relay
-from libs.common.relay.smtp_connect import tls_context
+from libs.common.relay.smtp.connect import tls_context
+from libs.common.relay.smtp.relay import open_smtp_relay
 from tests.integration.relay.common import CREDENTIALS, PASSWORD, USER, settings, submission, tried
 from tests.support import aio
 from tests.support.certificates import self_signed

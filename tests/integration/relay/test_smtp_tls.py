@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.relay.smtp import open_smtp_relay
+from libs.common.relay.smtp.relay import open_smtp_relay
 from tests.integration.relay.common import (
     BOB,
     CREDENTIALS,

@@ -8,9 +8,9 @@ import pytest
 
 from libs.common.events.email import EmailRerouted, Route
 from libs.common.streams import QUEUE
+from services.sender.deliver import decide
 from services.sender.domain import breaker
 from services.sender.domain.attempt import first_attempt
-from services.sender.deliver import decide
 from tests.support.relay import ScriptedRelay, lose
 from tests.support.sending import RunningWorker, Sending, names
 

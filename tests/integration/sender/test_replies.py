@@ -17,8 +17,8 @@ import pytest
 from deploy.local.servers import NatsAddress
 from libs.common.events import Envelope
 from libs.common.events.provider import ProviderState, SmtpEndpoint
-from libs.common.relay import opening
-from libs.common.relay.smtp import Timeouts
+from libs.common.relay.smtp import opening
+from libs.common.relay.smtp.relay import Timeouts
 from services.sender.adapters.outlet import ProviderOutlet
 from tests import backing
 from tests.integration.sender.reply_rows import LOGIN, ROWS, Again, Provider, Row, Seen
@@ -74,7 +74,7 @@ async def table(nats_server: NatsAddress, tmp_path_factory: pytest.TempPathFacto
     logging.getLogger().addHandler(heard)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(opening._SMTP_PATIENCE, "patient", SHORT)
+            patch.setitem(opening.PATIENCE, "patient", SHORT)
             async with sending(nats_server.url, nats_server.monitor_url, directory) as world:
                 worker = await world.start_worker(retry_at=later, ack_wait=PATIENCE)
                 rows = (played(world, worker, number, row, directory) for number, row in enumerate(ROWS, start=1))

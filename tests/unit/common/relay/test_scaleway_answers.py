@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from libs.common.mime import Mailbox
 from libs.common.relay.port import Letter, Submission
-from libs.common.relay.scaleway_answers import meaning, send_result, trouble_of, words
-from libs.common.relay.scaleway_call import Answer
+from libs.common.relay.scaleway.answers import meaning, send_result, trouble_of, words
+from libs.common.relay.scaleway.call import Answer
 
 ADDRESSES = ("bob@b.example", "carol@c.example")
 SUBMISSION = Submission(

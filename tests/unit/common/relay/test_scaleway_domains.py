@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.relay.scaleway_domains import identity
+from libs.common.relay.scaleway.domains import identity
 from tests.support.scaleway_shapes import new_domain, verification
 
 NAME, PROJECT = "d.example", "6170692e-7363-616c-6577-61792e636f6d"

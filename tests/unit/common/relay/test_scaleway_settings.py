@@ -14,8 +14,8 @@ from yarl import URL
 from libs.common.events.provider import ProviderState
 from libs.common.relay.opening import Patience, Surroundings, open_relay
 from libs.common.relay.port import Trouble
-from libs.common.relay.scaleway import ScalewayRelay
-from libs.common.relay.scaleway_settings import ScalewaySettings, is_id
+from libs.common.relay.scaleway.relay import ScalewayRelay
+from libs.common.relay.scaleway.settings import ScalewaySettings, is_id
 
 KEY, PROJECT = "11111111-2222-3333-4444-555555555555", "6170692e-7363-616c-6577-61792e636f6d"
 HOSTILE = (

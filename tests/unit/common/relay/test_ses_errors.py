@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.relay.ses_errors import Refused, Words, meaning
+from libs.common.relay.ses.errors import Refused, Words, meaning
 
 PLAIN = Words()
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from libs.common.relay.classify import clean
-from libs.common.relay.ses_settings import SesSettings, endpoint_trouble
+from libs.common.relay.ses.settings import SesSettings, endpoint_trouble
 
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalr/XUtn+FEMI K7="
 SETTINGS = SesSettings(KEY_ID, SecretStr(SECRET), "eu-west-1")

@@ -6,7 +6,7 @@ import aiosmtplib
 import pytest
 from aiosmtplib import SMTPResponse
 
-from libs.common.relay.smtp_auth import log_in
+from libs.common.relay.smtp.auth import log_in
 
 
 class AskingForEver:

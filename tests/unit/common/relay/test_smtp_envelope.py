@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.relay.port import Submission
-from libs.common.relay.smtp_envelope import commands, refused_unasked, stuffed
+from libs.common.relay.smtp.envelope import commands, refused_unasked, stuffed
 
 MESSAGE = b"Subject: hi\r\n\r\nhello\r\n"
 LINES = st.lists(st.text(alphabet=".ab \t", max_size=5).map(str.encode), max_size=8)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from libs.common.relay.classify import clean
-from libs.common.relay.smtp import SmtpSettings, open_smtp_relay
+from libs.common.relay.smtp.relay import SmtpSettings, open_smtp_relay
 
 SETTINGS = SmtpSettings("relay.example", 587, "alice-user", SecretStr("hunter2-secret"))
 

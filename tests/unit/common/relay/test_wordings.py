@@ -3,7 +3,7 @@
 import pytest
 
 from libs.common.relay.classify import Stage, provider_trouble
-from libs.common.relay.ses_errors import Refused, Words, meaning
+from libs.common.relay.ses.errors import Refused, Words, meaning
 from libs.common.relay.wordings import WORDINGS, Wording, speaks_of
 
 KINDS = {"account": "quota", "settings": "configuration", "connection": "connection"}

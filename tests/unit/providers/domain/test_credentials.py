@@ -141,10 +141,10 @@ def test_a_custom_endpoint_is_set_only_where_that_is_allowed() -> None:
     other = Credentials(None, {**SES.secret, "endpoint_url": "https://other.example"})
     for before, after in ((None, CUSTOM), (SES, CUSTOM), (CUSTOM, other)):
         with pytest.raises(InvalidError, match=r"ses_credentials\.endpoint_url"):
-            check_endpoint(before, after, allowed=False)
-        check_endpoint(before, after, allowed=True)
+            check_endpoint("ses", before, after, allowed=False)
+        check_endpoint("ses", before, after, allowed=True)
     for before, after in ((None, SES), (CUSTOM, CUSTOM), (CUSTOM, SES)):
-        check_endpoint(before, after, allowed=False)
+        check_endpoint("ses", before, after, allowed=False)
 
 
 @given(st.text(min_size=1).filter(str.strip), st.text(min_size=1))

@@ -61,6 +61,7 @@ class AnyOrder(RuleBasedStateMachine):
     def lose_the_lease(self, pick: int) -> None:
         self._count()
         self._worker(pick).lapsed = True
+        self.world.leases_lost += 1
 
     @rule(identifier=PROVIDERS, answer=st.sampled_from(ANSWERS))
     def answer_otherwise(self, identifier: int, answer: str) -> None:

@@ -151,6 +151,7 @@ class World:
     """Attempts that left a provider, which exists, with an unknown outcome there: they may be sent twice."""
     forgotten: dict[int, ProviderState] = field(default_factory=dict)
     started: int = 0
+    leases_lost: int = 0
 
     def __post_init__(self) -> None:
         self.relays = {each.id: Relay(self, each) for each in (HOME, SECOND, THIRD)}
@@ -281,6 +282,8 @@ class World:
     def audited(self) -> bool:
         """What is owed by the log and neither queued nor scheduled is queued: `services.sender.consumer.audit`."""
         missing = list(self.owed().values())
+        # It is there for damage, and for a worker that stood still amid writing an outcome; nothing else may need it.
+        assert self.leases_lost or not missing, f"owed and nowhere: {missing}, {[each.name for each in self.log]}"
         self.queue.extend(Message(each, self.time) for each in missing)
         return bool(missing)
 

@@ -19,10 +19,10 @@ from libs.common.relay.port import (
     troubled,
     unknown,
 )
-from libs.common.relay.ses_account import Account, trouble
-from libs.common.relay.ses_errors import Abandoned, Meaning, NoAnswer, NotSent, Refused, Words, meaning
-from libs.common.relay.ses_kept import KeptClient
-from libs.common.relay.ses_settings import SesSettings, endpoint_trouble
+from libs.common.relay.ses.account import Account, trouble
+from libs.common.relay.ses.errors import Abandoned, Meaning, NoAnswer, NotSent, Refused, Words, meaning
+from libs.common.relay.ses.kept import KeptClient
+from libs.common.relay.ses.settings import SesSettings, endpoint_trouble
 
 __all__ = ["SesRelay", "SesSettings", "endpoint_trouble", "open_ses_relay"]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from libs.common.relay.classify import clean
 from libs.common.relay.port import RecipientReply, SendResult, Submission, Trouble, answered, troubled, unknown
-from libs.common.relay.scaleway_call import Answer
+from libs.common.relay.scaleway.call import Answer
 from libs.common.relay.wordings import speaks_of
 
 Meaning = Literal["configuration", "quota", "throttled", "connection", "deferred", "failed", "unknown"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from libs.common.relay.port import Identity, IdentityRefused, RelayTroubled, Trouble
-from libs.common.relay.ses_errors import Kind, NoAnswer, NotSent, Refused, Words, meaning
-from libs.common.relay.ses_identity import Answer, identity, mail_from, mail_from_set
-from libs.common.relay.ses_kept import KeptClient
+from libs.common.relay.ses.errors import Kind, NoAnswer, NotSent, Refused, Words, meaning
+from libs.common.relay.ses.identity import Answer, identity, mail_from, mail_from_set
+from libs.common.relay.ses.kept import KeptClient
 
 CONFIGURATION_SET = "temps"
 """New identities send with it unless told otherwise; `route_events` hangs the events on it."""

@@ -25,10 +25,10 @@ from libs.common.relay.port import (
     troubled,
     unknown,
 )
-from libs.common.relay.smtp_envelope import commands, refused_unasked, stuffed
-from libs.common.relay.smtp_recipients import ENDS_THE_SESSION, about_recipients
-from libs.common.relay.smtp_settings import Timeouts
-from libs.common.relay.smtp_wire import Reply, Wire, WireBroken
+from libs.common.relay.smtp.envelope import commands, refused_unasked, stuffed
+from libs.common.relay.smtp.recipients import ENDS_THE_SESSION, about_recipients
+from libs.common.relay.smtp.settings import Timeouts
+from libs.common.relay.smtp.wire import Reply, Wire, WireBroken
 
 log = logging.getLogger(__name__)
 

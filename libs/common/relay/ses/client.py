@@ -21,10 +21,10 @@ from botocore.loaders import Loader
 
 from libs.common.relay.outbound import OutboundPolicy
 from libs.common.relay.port import BeforeDot
-from libs.common.relay.ses_errors import Abandoned, NoAnswer, NotSent, Refused
-from libs.common.relay.ses_exchange import Exchange, Stopped, exchange
-from libs.common.relay.ses_http import Wire
-from libs.common.relay.ses_settings import SesSettings
+from libs.common.relay.ses.errors import Abandoned, NoAnswer, NotSent, Refused
+from libs.common.relay.ses.exchange import Exchange, Stopped, exchange
+from libs.common.relay.ses.http import Wire
+from libs.common.relay.ses.settings import SesSettings
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from libs.common.relay.port import (
     troubled,
     unknown,
 )
-from libs.common.relay.scaleway_answers import meaning, send_result, trouble_of, words
-from libs.common.relay.scaleway_call import Abandoned, Answer, Caller, Method, NoAnswer, NotSent
-from libs.common.relay.scaleway_domains import identity
-from libs.common.relay.scaleway_letter import request_body, undeliverable
-from libs.common.relay.scaleway_settings import ScalewaySettings, is_id
+from libs.common.relay.scaleway.answers import meaning, send_result, trouble_of, words
+from libs.common.relay.scaleway.call import Abandoned, Answer, Caller, Method, NoAnswer, NotSent
+from libs.common.relay.scaleway.domains import identity
+from libs.common.relay.scaleway.letter import request_body, undeliverable
+from libs.common.relay.scaleway.settings import ScalewaySettings, is_id
 
 __all__ = ["ScalewayRelay", "ScalewaySettings", "open_scaleway_relay"]
 

@@ -4,8 +4,8 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from libs.common.relay.smtp_settings import SmtpSettings
-from libs.common.relay.smtp_wire import Wire
+from libs.common.relay.smtp.settings import SmtpSettings
+from libs.common.relay.smtp.wire import Wire
 
 
 @dataclass(slots=True)

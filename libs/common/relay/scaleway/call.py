@@ -18,8 +18,8 @@ from aiohttp.client import ClientTimeout
 
 from libs.common.relay.classify import clean
 from libs.common.relay.port import BeforeDot, Trouble
-from libs.common.relay.scaleway_gate import GATE, Gate, GatedConnector, Stopped
-from libs.common.relay.scaleway_settings import ScalewaySettings
+from libs.common.relay.scaleway.gate import GATE, Gate, GatedConnector, Stopped
+from libs.common.relay.scaleway.settings import ScalewaySettings
 
 log = logging.getLogger(__name__)
 

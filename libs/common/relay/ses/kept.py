@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libs.common.relay.outbound import OutboundPolicy
-from libs.common.relay.ses_settings import SesSettings
+from libs.common.relay.ses.settings import SesSettings
 
 if TYPE_CHECKING:  # 30 MB and half a second that an installation without SES never needs
-    from libs.common.relay.ses_client import SesClient
+    from libs.common.relay.ses.client import SesClient
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -46,7 +46,7 @@ class KeptClient:
             if self._client is None:
                 # In a thread: importing the libraries and reading the API's model would hold the loop.
                 await asyncio.to_thread(_load)
-                from libs.common.relay.ses_client import open_client  # noqa: PLC0415 - see above
+                from libs.common.relay.ses.client import open_client  # noqa: PLC0415 - see above
 
                 self._client = await open_client(self.settings, self.policy)
             return self._client
@@ -58,6 +58,6 @@ class KeptClient:
 
 
 def _load() -> None:
-    from libs.common.relay.ses_client import session  # noqa: PLC0415 - see `_opened`
+    from libs.common.relay.ses.client import session  # noqa: PLC0415 - see `_opened`
 
     session()

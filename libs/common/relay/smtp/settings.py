@@ -1,5 +1,6 @@
 """What an SMTP relay is told by its owner, and the patience we have with it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +25,11 @@ class Timeouts:
     """The whole of `check_credentials`."""
 
 
+Encryption = Literal["starttls", "tls", "none"]
+ENCRYPTIONS: Mapping[str, Encryption] = {"starttls": "starttls", "tls": "tls", "none": "none"}
+"""Those that this version speaks, by their word in a provider's facts."""
+
+
 @dataclass(frozen=True, slots=True)
 class SmtpSettings:
     """Where the relay is and how to speak with it. Neither `repr` nor `str` shows the credentials."""
@@ -32,7 +38,7 @@ class SmtpSettings:
     port: int
     username: str | None = field(default=None, repr=False)
     password: SecretStr | None = field(default=None, repr=False)
-    encryption: Literal["starttls", "tls", "none"] = "starttls"
+    encryption: Encryption = "starttls"
     accept_invalid_certs: bool = False
     max_connections: int = 10
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -24,9 +24,9 @@ from yarl import URL
 
 from libs.common.relay.classify import clean
 from libs.common.relay.outbound import OutboundPolicy, OutboundRefused, literal, permitted_addresses
-from libs.common.relay.ses_errors import NoAnswer, NotSent
-from libs.common.relay.ses_exchange import Exchange, Stale, exchange
-from libs.common.relay.ses_settings import SesSettings
+from libs.common.relay.ses.errors import NoAnswer, NotSent
+from libs.common.relay.ses.exchange import Exchange, Stale, exchange
+from libs.common.relay.ses.settings import SesSettings
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from libs.common.relay.outbound import (
     unwrapped,
 )
 from libs.common.relay.port import Trouble
-from libs.common.relay.smtp_auth import HungUp, log_in, offered
-from libs.common.relay.smtp_dial import CannotConnect, address_literal, dial, own_name
-from libs.common.relay.smtp_settings import SmtpSettings
-from libs.common.relay.smtp_wire import Wire
+from libs.common.relay.smtp.auth import HungUp, log_in, offered
+from libs.common.relay.smtp.dial import CannotConnect, address_literal, dial, own_name
+from libs.common.relay.smtp.settings import SmtpSettings
+from libs.common.relay.smtp.wire import Wire
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from libs.common.relay.outbound import OutboundPolicy, Resolver, resolve
 from libs.common.relay.port import BeforeDot, Identity, SendResult, Submission, Trouble, troubled
-from libs.common.relay.smtp_connect import Dialer
-from libs.common.relay.smtp_dial import CannotConnect
-from libs.common.relay.smtp_pool import Pool
-from libs.common.relay.smtp_settings import SmtpSettings, Timeouts
-from libs.common.relay.smtp_transaction import Stale, Terms, transact
-from libs.common.relay.smtp_wire import Wire
+from libs.common.relay.smtp.connect import Dialer
+from libs.common.relay.smtp.dial import CannotConnect
+from libs.common.relay.smtp.pool import Pool
+from libs.common.relay.smtp.settings import SmtpSettings, Timeouts
+from libs.common.relay.smtp.transaction import Stale, Terms, transact
+from libs.common.relay.smtp.wire import Wire
 
 __all__ = ["SmtpRelay", "SmtpSettings", "Timeouts", "open_smtp_relay"]
 
