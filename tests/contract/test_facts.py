@@ -51,7 +51,7 @@ def test_todays_facts_are_read_by_yesterdays_readers(type_: str) -> None:
 
 # The words that a newer version may add to. Each was closed once, and was widened under its type's name: a new version
 # of the type would have made yesterday's readers skip the whole fact. That is compatible when every reader of the
-# stored past takes a word that it does not know for an unknown one, which `test_unknown_words.py` of each service tries.
+# stored past takes a word that it does not know for an unknown one, as each service's `test_unknown_words.py` tries.
 OPEN = {
     "provider.provider_type",
     "provider.smtp.encryption",

@@ -122,6 +122,8 @@ class UpdateProvider(_UpdateBlocks):
     def block(self, provider_type: str) -> Block | None:
         """The given members of the credential block; None when no block was given. Raises `InvalidError`."""
         given = _blocks(self)
+        if not given:
+            return None
         wanted = require_kind(provider_type).block
         wrong = [(name, f"does not belong to a provider of type {provider_type}") for name in given if name != wanted]
         if wrong:

@@ -137,8 +137,9 @@ async def _require_checked(
 ) -> None:
     region = request.settings.get("region", base.region)
     moves = region != base.region
-    is_checked = request.verify and require_kind(base.provider_type).is_checked_live
-    if not is_checked or not (moves or change.after is not None):
+    if not request.verify or not (moves or change.after is not None):
+        return
+    if not require_kind(base.provider_type).is_checked_live:
         return
     before = change.before.secret if change.before is not None else await stored_secret(registry, base)
     after = change.after.secret if change.after is not None else before
