@@ -45,7 +45,7 @@ class Kind:
     """A kind of provider.
 
     `credentials` is None for a kind whose connection is a host and a port with a login (`SmtpEndpoint`). `region` is
-    None where a region is only a word of the provider's owner. `opener` names an `Opener` of `opening.py` as `module:name`.
+    None where a region is only a word of the provider's owner. `opener` is an `opening.Opener`, as `module:name`.
     `is_checked_live`: its credentials are tried before they are stored; that a relay is set up later is normal.
     `takes_any_domain`: it sends for domains that nobody registered with it, so it may be the default.
     """
