@@ -1,5 +1,6 @@
 """What callers may send about providers and domains; unknown members are refused."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model, model_validator
@@ -43,12 +44,18 @@ if TYPE_CHECKING:  # what the table of kinds adds is not known before it is read
 
 else:
     KindName = Literal[tuple(KINDS)]
-    _CreateBlocks = create_model(
-        "_CreateBlocks", __base__=RequestModel, **{name: (block | None, None) for name, block in WHOLE.items()}
-    )
-    _UpdateBlocks = create_model(
-        "_UpdateBlocks", __base__=Change, **{name: (block | None, None) for name, block in PARTIAL.items()}
-    )
+
+    def _with(base: type[RequestModel], blocks: Mapping[str, type[RequestModel]]) -> type[RequestModel]:
+        members = {
+            kind.block: (
+                blocks[kind.block] | None,
+                Field(None, description=f"Only for `{kind.name}`: {kind.about_credentials}"),
+            )
+            for kind in KINDS.values()
+        }
+        return create_model(f"_{base.__name__}Blocks", __base__=base, **members)
+
+    _CreateBlocks, _UpdateBlocks = _with(RequestModel, WHOLE), _with(Change, PARTIAL)
 
 
 class CreateProvider(_CreateBlocks):

@@ -7,7 +7,8 @@ from services.providers.handlers.appending import Changed, SupersededError, appe
 from services.providers.handlers.asking import check_credentials
 from services.providers.ports import Caller, Registry
 
-_TRIES = 8
+_TRIES = 30
+"""As many as others may win against us in a row, a few milliseconds each, before the caller is sent away."""
 
 
 async def create_provider(registry: Registry, draft: Draft, caller: Caller, *, verify: bool) -> Changed[ProviderState]:

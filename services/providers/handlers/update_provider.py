@@ -22,7 +22,8 @@ from services.providers.handlers.asking import check_credentials
 from services.providers.handlers.credentials import stored_credentials, stored_secret, version_for
 from services.providers.ports import Caller, Registry
 
-_TRIES = 8
+_TRIES = 30
+"""As many as others may win against us in a row, a few milliseconds each, before the caller is sent away."""
 
 
 @dataclass(frozen=True, slots=True)
