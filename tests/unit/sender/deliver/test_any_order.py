@@ -14,7 +14,7 @@ from services.sender.deliver import deliver_email
 from tests.unit.sender.deliver.cases import ADA, BOB
 from tests.unit.sender.deliver.world import ANSWERS, Worker, World
 
-RUNS, STEPS = 500, 60
+RUNS, STEPS = 250, 60
 PICK = st.integers(0, 5)
 PROVIDERS = st.sampled_from([1, 2, 3])
 
