@@ -28,6 +28,9 @@ BODIES = {
     "one string": b'{"subject":"' + b"a" * (19 * MEGABYTE) + b'"}',
     "escapes": b'{"text":"' + b"\\u00e9" * (3 * MEGABYTE) + b'"}',
     "quotes": b'{"text":"' + b'\\"' * (9 * MEGABYTE) + b'"}',
+    "backslashes": b'{"text":"' + b"\\\\" * (9 * MEGABYTE) + b'"}',
+    "letters and quotes": b'{"text":"' + b'a\\"' * (6 * MEGABYTE) + b'"}',
+    "escapes allowed": b'{"text":"' + b'\\"' * (5 * MEGABYTE - 1) + b"a" * (8 * MEGABYTE) + b'"}',
     "allowed members": b'{"x":0' + b',"a":0' * 4_900 + b"}",
     "no JSON": b"\xff" * (19 * MEGABYTE),
 }

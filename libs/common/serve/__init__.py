@@ -3,7 +3,7 @@
 from libs.common.serve.app import create_app
 from libs.common.serve.clients import client_gone
 from libs.common.serve.describing import problems
-from libs.common.serve.json_bodies import OFF_LOOP_BYTES, check_members, parse_json
+from libs.common.serve.json_bodies import OFF_LOOP_BYTES, parse_json
 from libs.common.serve.models import FieldError, Page, Problem, RequestModel, ResponseModel, Time, in_utc
 from libs.common.serve.parameters import LARGEST_ID, Digits, EmailId, PageNumber, PageSize, PathId, QueryId
 from libs.common.serve.problems import finding
@@ -45,7 +45,6 @@ __all__ = [
     "background",
     "caller_of",
     "check_json",
-    "check_members",
     "check_query",
     "client_gone",
     "create_app",

@@ -11,7 +11,7 @@ from libs.common.errors import InvalidError
 from libs.common.events.email import Party, Recipient, RecipientKind
 from libs.common.events.email import Tag as EmailTag
 from libs.common.mime import check_body, check_field, check_header_name, check_header_value, parse_address
-from libs.common.serve import RequestModel, check_members, finding, parse_json
+from libs.common.serve import RequestModel, finding, parse_json
 from services.sender.handlers.accept_email import AcceptEmail
 
 MAX_RECIPIENTS = 50
@@ -103,11 +103,11 @@ class SendEmail(RequestModel):
 
 def read_send_body(raw: bytes) -> AcceptEmail:
     """The command in a request's body. Raises InvalidError naming every field that is wrong."""
-    check_members(raw)
+    # Not model_validate_json: its parser takes three times as long for a string with escapes, in one hold of the lock.
+    members = parse_json(raw)
     try:
-        body = SendEmail.model_validate_json(raw)
+        body = SendEmail.model_validate(members)
     except ValidationError as error:
-        parse_json(raw)  # malformed JSON has better words of its own
         raise InvalidError([_problem(item) for item in error.errors(include_input=False, include_url=False)]) from None
     return _command(body)
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import nullcontext
 
 import orjson
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.errors import MAX_FIELD_ERRORS, InvalidError
-from libs.common.serve.json_bodies import MAX_MEMBERS, check_members, parse_json
+from libs.common.serve import json_bodies
+from libs.common.serve.json_bodies import MAX_ESCAPES, MAX_MEMBERS, check_members, parse_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.text(max_size=20),
@@ -53,6 +55,26 @@ def test_what_stands_in_strings_does_not_count(text: str) -> None:
     body = json.dumps({"html": text, "tags": ["a"] * 50}).encode()
     check_members(body)
     assert parse_json(body)["html"] == text
+
+
+SPECIAL = st.text('\\",[{a', max_size=60)
+
+
+@pytest.mark.parametrize("members", [10, 11], ids=["as many as may be", "one more"])
+@given(first=SPECIAL, second=SPECIAL, piece=st.integers(1, 9))
+def test_where_a_piece_ends_changes_no_count(members: int, first: str, second: str, piece: int) -> None:
+    body = json.dumps([first, second, *range(members - 2)]).encode()  # the bracket counts, and each comma
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_bodies, "MAX_MEMBERS", 10)
+        patch.setattr(json_bodies, "_PIECE_BYTES", piece)
+        with nullcontext() if members == 10 else pytest.raises(InvalidError):
+            check_members(body)
+
+
+def test_more_escapes_than_two_full_texts_have_are_refused() -> None:
+    text = b"\\n" * (MAX_ESCAPES // 2)
+    assert len(parse_json(b'["' + text + b'","' + text + b'"]')) == 2
+    assert message_of(b'["' + text + b'","\\\\' + text + b'"]').startswith(f"has more than {MAX_ESCAPES} escaped")
 
 
 def test_fourteen_megabytes_of_members_cost_milliseconds() -> None:
