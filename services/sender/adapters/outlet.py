@@ -1,24 +1,28 @@
-"""One provider's way out: its relay, never more at once than it allows, and patience while it is in trouble."""
+"""One provider's way out: its relay and its connections. Who may use them, and when, is `domain/channel.py`."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from prometheus_client import Gauge
+
 from libs.common.events.provider import ProviderState
-from libs.common.relay.connection import connection_of, same_connection
 from libs.common.relay.opening import Patience
 from libs.common.relay.port import BeforeDot, Relay, SendResult, Submission, Trouble, troubled
-from services.sender.adapters.circuit import Circuit
 from services.sender.adapters.gate import Gate
-from services.sender.adapters.pace import Pace
-from services.sender.adapters.slots import Slots
-from services.sender.domain.routing import Closed
-from services.sender.domain.shares import ALONE, Share
+from services.sender.domain.breaker import Breaker
+from services.sender.domain.channel import Channel, Request, Turn
+from services.sender.domain.routing import Closed, named
+from services.sender.domain.shares import Share
+from services.sender.ports import NoSlotsError
+
+log = logging.getLogger(__name__)
 
 OpenRelay = Callable[[ProviderState, int, Patience], Awaitable[Relay | Trouble]]
 """A relay for a provider, that many connections and that patience, or why there can be none."""
 
-_LOOK = 1.0
+CIRCUIT = Gauge("temps_provider_circuit_open", "1 while only a try now and then is sent to the provider", ["provider"])
 
 
 class ProviderOutlet:
@@ -34,60 +38,43 @@ class ProviderOutlet:
         patience: Patience = "patient",
     ) -> None:
         """Nothing is connected before the first message; `connections` are those of all workers together."""
-        self.connections_of_all = connections
-        self._share = ALONE
-        self._provider, self._patience = provider, patience
+        self.channel = Channel(provider, connections)
+        self._patience = patience
         self._gate, self._open_relay = gate, open_relay
-        self._slots = Slots(connections)
         self._relay: Relay | None = None
         self._opening = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
-        self.circuit = Circuit()
-        self._pace = Pace(provider.rate_limit_per_second if provider is not None else None)
-        self._changed = asyncio.Event()
+        self._waiting: dict[Request, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    # ------------------------------------------------------------------------------------------------------- settings
 
     async def configure(
         self, provider: ProviderState | None, *, connections: int, patience: Patience = "patient"
     ) -> None:
         """Take over changed settings; None when the provider was deleted."""
-        before, self._provider = self._provider, provider
         asked, self._patience = self._patience, patience
-        if (
-            provider is not None
-            and before is not None
-            and same_connection(before, provider)
-            and (self.connections_of_all, asked) == (connections, patience)
-        ):
-            # A stop and its end may have been read together: then only the time of the change tells of them.
-            halted = self.circuit.halted is not None and before.updated_at != provider.updated_at
-            if provider.stopped is None and (halted or before.stopped is not None):
-                self.circuit.reset(provider)
-            self._divide()
-            return
-        self.connections_of_all = connections
-        self.circuit.reset(provider)
-        self._divide()
-        self._retire()
+        before = self.channel.breaker
+        if self.channel.configure(provider, connections, afresh=asked != patience):
+            self._retire()
+        self._tell(before)
+        self._assign()
+
+    def take_share(self, share: Share) -> None:
+        """Use no more than this share from now on."""
+        if self.channel.take_share(share):
+            self._retire()
+        self._assign()
 
     @property
     def connections(self) -> int:
         """How many of them are this worker's."""
-        return self._share.connections(self.connections_of_all)
+        return self.channel.own_connections
 
-    def take_share(self, share: Share) -> None:
-        """Use no more than this share from now on. What is on its way still ends, and nobody follows it."""
-        fewer = share.connections(self.connections_of_all) < self.connections
-        self._share = share
-        self._divide()
-        if fewer:
-            # Idle connections count for the provider, too.
-            self._retire()
-
-    def _divide(self) -> None:
-        whole = self._provider.rate_limit_per_second if self._provider is not None else None
-        self._pace.limit(self._share.rate(whole, self.connections_of_all))
-        self._slots.resize(self.connections, turn_away=self._share.goes_without(self.connections_of_all))
-        self._wake()
+    @property
+    def connections_of_all(self) -> int:
+        """How many the provider allows."""
+        return self.channel.connections
 
     @property
     def ready(self) -> bool:
@@ -96,66 +83,84 @@ class ProviderOutlet:
 
     def closed(self) -> Closed | None:
         """Why nothing is sent through it now; None when something is, be it only to try it out."""
-        return self.circuit.closed(self._provider) if self._provider is not None else None
+        return self.channel.closed(time.monotonic())
 
     @property
     def available(self) -> bool:
         """Whether another provider's mail may come here."""
-        return self._provider is not None and self.circuit.available(self._provider)
+        return self.channel.available(time.monotonic())
 
     def invite(self) -> None:
         """Another provider's mail is coming here: while this one has to be tried out, one at a time."""
-        self.circuit.invite()
+        self.channel.invite(time.monotonic())
+
+    # --------------------------------------------------------------------------------------------------------- sending
 
     async def send(
         self, submission: Submission, before_dot: BeforeDot, elsewhere: Callable[[], bool]
     ) -> SendResult | None:
         """Wait for a turn and hand the message over; None when it should go elsewhere, or has to."""
-        if not await self._take_slot(elsewhere):
-            return None
+        request = self.channel.ask(elsewhere)
+        result: SendResult | None = None
+        began = ended = 0.0
         try:
-            if self._provider is None:
-                return None
-            circuit, wired = self.circuit, connection_of(self._provider)
-            probing = circuit.breaker.is_open
-            circuit.probing = circuit.probing or probing
-            try:
+            await self._turn(request)
+            if request.turn is Turn.TURNED_AWAY:
+                raise NoSlotsError
+            if request.turn is Turn.SEND and self.channel.provider is not None:
                 began = time.monotonic()
                 result = await self._sent(submission, before_dot)
-            finally:
-                if probing:
-                    circuit.probing = False
-            self._learn(wired, result, time.monotonic() - began)
+                ended = time.monotonic()
         finally:
-            self._slots.release()
+            if result is None:
+                self.channel.withdraw(request)
+            else:
+                before = self.channel.breaker
+                self.channel.ended(request, result.trouble, ended - began, ended)
+                self._tell(before)
+            self._assign()
         return result
 
-    async def _take_slot(self, elsewhere: Callable[[], bool]) -> bool:
-        """Wait for a slot and a turn; False when it should go elsewhere instead.
-
-        Whatever changed while they were waited for counts, also how many slots there are.
-        """
-        while True:
-            await self._slots.acquire()
-            taken = False
+    async def _turn(self, request: Request) -> None:
+        self._assign()
+        if request.turn is None:
+            future = self._waiting[request] = asyncio.get_running_loop().create_future()
             try:
-                if not self._may_send and self._slots.within and not await self._turn(elsewhere):
-                    return False
-                if self._provider is not None and self._slots.within:
-                    await self._pace.wait()
-                taken = self._may_send
+                await future
             finally:
-                if not taken:
-                    self._slots.release()
-            if taken:
-                return True
+                del self._waiting[request]
 
-    @property
-    def _may_send(self) -> bool:
-        return self.ready and self._gate.is_open and self._slots.within
+    def _assign(self) -> None:
+        """Give out the turns that are due, and come back for those that will be."""
+        now, may_write = time.monotonic(), self._gate.is_open
+        for request in self.channel.assign(now, may_write=may_write):
+            future = self._waiting.get(request)
+            if future is not None and not future.done():
+                future.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = self.channel.wake_at(now, may_write=may_write)
+        if at is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now), self._assign)
+
+    def _tell(self, before: Breaker) -> None:
+        """Tell people of a circuit that opened or closed."""
+        provider, breaker = self.channel.provider, self.channel.breaker
+        if provider is None or breaker is before or not (breaker.is_open or before.is_open):
+            return
+        CIRCUIT.labels(str(provider.id)).set(breaker.is_open)
+        if not breaker.is_open:
+            log.info("%s: the circuit is closed again, mail flows", named(provider))
+        elif not before.is_open or breaker.used_up != before.used_up:
+            log.warning("%s: %s; next try in %.0f s", named(provider), breaker.reason, breaker.pause)
+
+    # -------------------------------------------------------------------------------------------------- connections
 
     async def close(self) -> None:
         """Say goodbye; messages at work finish first."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._retire()
         if self._retiring:
             await asyncio.wait(self._retiring)
@@ -179,11 +184,12 @@ class ProviderOutlet:
             while self._relay is None:
                 if self._retiring:
                     await asyncio.wait(self._retiring)
-                provider, patience = self._provider, self._patience
+                provider, patience = self.channel.provider, self._patience
                 if provider is None:
                     return Trouble("connection", "The provider was deleted at that moment.")
                 opened = await self._open_relay(provider, self.connections_of_all, patience)
-                if (provider is not self._provider or patience != self._patience) and not isinstance(opened, Trouble):
+                changed = provider is not self.channel.provider or patience != self._patience
+                if changed and not isinstance(opened, Trouble):
                     # Changed while its secret was being read: what was opened may be out of date.
                     await opened.close()
                     continue
@@ -191,32 +197,3 @@ class ProviderOutlet:
                     return opened
                 self._relay = opened
             return self._relay
-
-    def _learn(self, wired: tuple[object, ...], result: SendResult, seconds: float) -> None:
-        """Take it to heart, unless the provider was changed or deleted meanwhile."""
-        provider, trouble = self._provider, result.trouble
-        if provider is None or wired != connection_of(provider):
-            return
-        self.circuit.learn(provider, trouble, seconds)
-        if trouble is None:
-            self._pace.speed_up()
-        elif trouble.kind == "throttled":
-            self._pace.slow_down()
-        if trouble is None or not self.ready:
-            self._wake()
-
-    async def _turn(self, elsewhere: Callable[[], bool]) -> bool:
-        """Wait until something may be sent; False when it should go elsewhere instead."""
-        while not (self.ready and self._gate.is_open) and self._slots.within:
-            if self._gate.is_open and elsewhere():
-                return False
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(_LOOK):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
-        return True
-
-    def _wake(self) -> None:
-        self._changed.set()

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from services.sender.deliver import decide as rules
 from services.sender.deliver.alternatives import Alternatives, anybody_else
-from services.sender.deliver.decide import LEFT, Case, Decision, End, NoMessage, decide
+from services.sender.deliver.case import Case, Decision, End, NoMessage
+from services.sender.deliver.decide import LEFT, decide
 from services.sender.deliver.work import DeliverDeps, Finished, Work
 from services.sender.domain.attempt import home_id, recipients
 from services.sender.domain.message import build_submission, size_of

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from libs.common.events import Envelope
 from libs.common.events.provider import ProviderState
-from services.sender.deliver.decide import End
+from services.sender.deliver.case import End
 from services.sender.domain.attempt import Attempt
 from services.sender.domain.retry import next_attempt_at
 from services.sender.domain.suspicion import Handed

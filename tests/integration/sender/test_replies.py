@@ -155,11 +155,11 @@ async def provider_after(worker: RunningWorker, number: int, *, stops: bool) -> 
         await asyncio.sleep(0.02)
     if living[number].stopped is not None:
         return "stopped"
-    if outlet.circuit.breaker.used_up:
+    if outlet.channel.breaker.used_up:
         return "quota used up"
-    if outlet._pace.rate is not None:
+    if outlet.channel.pace.rate is not None:
         return "slowed down"
-    return "circuit fed" if outlet.circuit.breaker.failures else "runs"
+    return "circuit fed" if outlet.channel.breaker.failures else "runs"
 
 
 async def mended(world: Sending, relay: ScriptedRelay, state: ProviderState, provider: Provider) -> None:

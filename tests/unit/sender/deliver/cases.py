@@ -9,7 +9,7 @@ from uuid import UUID
 from libs.common.events import Envelope, timestamp
 from libs.common.relay.port import RecipientReply, SendResult, Trouble, Verdict, answered
 from services.sender.deliver.alternatives import Target
-from services.sender.deliver.decide import Case
+from services.sender.deliver.case import Case
 from services.sender.domain.attempt import Attempt
 from tests.support.sending import provider_state
 

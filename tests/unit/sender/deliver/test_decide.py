@@ -9,16 +9,8 @@ import pytest
 from libs.common.events import timestamp
 from libs.common.events.email import EmailDeferred, EmailFailed, EmailRerouted, EmailSent, EmailUnknown
 from libs.common.relay.port import SendResult, unknown
-from services.sender.deliver.decide import (
-    LEFT,
-    THROTTLED_TRIES,
-    Case,
-    Decision,
-    End,
-    NoMessage,
-    decide,
-    write_off,
-)
+from services.sender.deliver.case import Case, Decision, End, NoMessage
+from services.sender.deliver.decide import LEFT, THROTTLED_TRIES, decide, write_off
 from services.sender.domain.routing import Closed
 from tests.unit.sender.deliver.cases import (
     ADA,

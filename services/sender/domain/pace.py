@@ -1,9 +1,6 @@
 """One worker's part of a provider's rate, turn by turn, and slower for a while after the provider said *too fast*."""
 
-import asyncio
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 CATCH_UP = 0.005
 """Seconds: a timer that fires late by so much delays nobody after it. More would be a burst."""
@@ -17,14 +14,13 @@ DOUBLES_IN = 20.0
 
 @dataclass(slots=True)
 class Pace:
-    """Evenly spaced turns, first come first served, at most `per_second` of them; None is no limit.
+    """Evenly spaced turns, at most `per_second` of them; None is no limit. Times are seconds on the caller's clock.
 
     No more than one turn per `1 / per_second` seconds, so there is never a burst, and rates below one a second work:
     0.2 is a turn each five seconds.
     """
 
     per_second: float | None = None
-    clock: Callable[[], float] = time.monotonic
     _slowed: float | None = None
     """The pace after `slow_down`, until `speed_up` has made it as fast as it was."""
     _was: float = 0.0
@@ -34,8 +30,6 @@ class Pace:
     _last: float = float("-inf")
     _recent: tuple[float, int, int] = (0.0, 0, 0)
     """The second that is being counted, its turns so far, and those of the second before."""
-    _queue: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
-    _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
     def rate(self) -> float | None:
@@ -44,30 +38,23 @@ class Pace:
             return self.per_second if self._slowed is None else self._slowed
         return min(self.per_second, self._slowed)
 
-    async def wait(self) -> None:
-        """Wait for a turn and take it. What changes the pace counts for those who are waiting, too."""
-        if self.rate is None and not self._queue.locked():
-            self._take()
-            return
-        async with self._queue:
-            while (left := self._until_turn()) > 0:
-                self._changed.clear()
-                try:
-                    async with asyncio.timeout(left):
-                        await self._changed.wait()
-                except TimeoutError:
-                    continue
-            self._take()
+    def until_turn(self, now: float) -> float:
+        """Seconds until the next turn may be taken; nothing or less: now."""
+        rate = self.rate
+        return 0.0 if rate is None else self._last + 1 / rate - now
 
-    def limit(self, per_second: float | None) -> None:
-        """Take over a changed limit, or a changed part of it."""
-        if per_second != self.per_second:
-            self.per_second = per_second
-            self._changed.set()
+    def take(self, now: float) -> None:
+        """A turn is taken."""
+        rate = self.rate
+        self._last = now if rate is None else max(now - CATCH_UP, min(self._last + 1 / rate, now))
+        second, turns, before = self._recent
+        if now - second < 1:
+            self._recent = (second, turns + 1, before)
+        else:
+            self._recent = (now, 1, turns if now - second < 2 else 0)
 
-    def slow_down(self) -> None:
+    def slow_down(self, now: float) -> None:
         """The provider said that this was too fast: half as fast from now on (counted at most once a second)."""
-        now = self.clock()
         if now - self._slowed_at < ONCE_IN:
             return
         pace = self.rate or max(float(self._lately(now)), 2 * SLOWEST)
@@ -75,32 +62,16 @@ class Pace:
             self._was = pace
         self._slowed = max(pace / 2, min(SLOWEST, pace))
         self._slowed_at = self._sped_at = now
-        self._changed.set()
 
-    def speed_up(self) -> None:
+    def speed_up(self, now: float) -> None:
         """The provider took a message: a little faster again, until it is as fast as before."""
         if self._slowed is None:
             return
-        now = self.clock()
         self._slowed *= 2 ** ((now - self._sped_at) / DOUBLES_IN)
         self._sped_at = now
         # Without a limit of its own it is let go at four times the pace at which it had been too much.
         if self._slowed >= (self.per_second if self.per_second is not None else 4 * self._was):
             self._slowed = None
-        self._changed.set()
-
-    def _until_turn(self) -> float:
-        rate = self.rate
-        return 0.0 if rate is None else self._last + 1 / rate - self.clock()
-
-    def _take(self) -> None:
-        now, rate = self.clock(), self.rate
-        self._last = now if rate is None else max(now - CATCH_UP, min(self._last + 1 / rate, now))
-        second, turns, before = self._recent
-        if now - second < 1:
-            self._recent = (second, turns + 1, before)
-        else:
-            self._recent = (now, 1, turns if now - second < 2 else 0)
 
     def _lately(self, now: float) -> int:
         second, turns, before = self._recent

@@ -1,0 +1,108 @@
+"""The values of the delivery decision: what is known of an attempt, and what is to be done about it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from libs.common.content import Content
+from libs.common.events import Envelope
+from libs.common.events.email import EmailFact
+from libs.common.events.provider import ProviderState
+from libs.common.relay.port import SendResult, Submission
+from services.sender.deliver.alternatives import Target
+from services.sender.domain.attempt import Attempt, home_id, recipients
+from services.sender.domain.routing import Closed
+
+
+class End(Enum):
+    """How an attempt ended in this worker."""
+
+    WRITTEN = "written"
+    """A fact says what came of it; what it left pending has a schedule."""
+    MOVED = "moved"
+    """`email.rerouted`: nothing was sent, and the same attempt is due at another provider at once."""
+    REPEAT = "repeat"
+    """The log says that it ended before; only what follows from that fact was done again."""
+    PARKED = "parked"
+    """Its provider sends nothing and it has to stay there: it comes again later and makes room for others meanwhile."""
+    HANDED_BACK = "handed_back"
+    """Nothing was sent: the same attempt is due again, for a worker that has connections to its provider."""
+    LEFT = "left"
+    """It is not ours, or not ours any more: nothing is written, and nothing is acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoMessage:
+    """What is stored does not make a message; `reason` is the fact's."""
+
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that is known of an attempt so far. The handler makes a new one after each step.
+
+    `earlier` is the fact that ended it before. `accepted` is None until it was read; `lost`: there is none. `provider`
+    is its provider as it is, `gone` the last state of one that was deleted. `others_open`: another provider could send
+    some of the mail that waits at this one. `target` is who could send this attempt now, or who is to inherit it.
+    """
+
+    attempt: Attempt
+    now: datetime
+    retry_at: datetime | None
+    """When to try again; None gives the email up."""
+    held: bool = True
+    earlier: Envelope | None = None
+    begun: bool = False
+    accepted: Envelope | None = None
+    lost: bool = False
+    provider: ProviderState | None = None
+    gone: ProviderState | None = None
+    home_lives: bool = True
+    """Whether the provider whose mail it is exists."""
+    closed: Closed | None = None
+    others_open: bool = False
+    target: Target | None = None
+    unmade: NoMessage | None = None
+    content: Content | None = field(default=None, repr=False)
+    """None until it was read."""
+    submission: Submission | None = field(default=None, repr=False)
+    """The message as it is handed over; None until it was built."""
+    has_slots: bool = True
+    answer: SendResult | None = None
+    """How the last hand-over ended; None when there was none, or it was for another provider's sake given up."""
+    throttled: int = 0
+    """How often the provider said "too fast", the last answer included."""
+    began: datetime | None = None
+    """When the last hand-over began."""
+
+    @property
+    def owed(self) -> tuple[str, ...]:
+        """Who is owed a try; nobody when the log has lost the email."""
+        if self.attempt.pending is not None:
+            return self.attempt.pending
+        return recipients(self.attempt, self.accepted) if self.accepted is not None else ()
+
+    @property
+    def home_id(self) -> int | None:
+        """The provider whose mail it is, None when that is gone or not known."""
+        return home_id(self.accepted) if self.accepted is not None and self.home_lives else None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the handler has to do. A fact's own name is what it is counted under, else the end's."""
+
+    end: End
+    fact: EmailFact | None = None
+    schedule: Attempt | None = None
+    earlier: Envelope | None = None
+    """The `email.rerouted` of a REPEAT: the attempt is put there once more."""
+    target: int | None = None
+    """The provider that it moves to; it is told first, so that one which has to be tried out gets one at a time."""
+    because: str = ""
+    """Why it moves, a slug for the metric."""
+    only_with_lease: bool = False
+    stop_provider: str | None = None
+    """Why the provider itself is stopped, for all of its mail, whether the lease is still ours or not."""
