@@ -7,7 +7,7 @@ write, because one server checks the sequence before the duplicate table: then t
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +27,8 @@ from libs.common.streams import EVENTS, TRACKING
 
 _PAUSE = 0.05
 _MAX_PAUSE = 0.5
+RACING_SECONDS = 10.0
+"""For how long a change of a set is tried again that others were faster than; a try takes a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +112,26 @@ async def publish_durably(  # noqa: C901 - the rule has this many cases; they ar
     raise UnavailableError("JetStream is away")
 
 
-async def append_to_set(bus: Bus, view: SetView, decide: Callable[[], Envelope], *, tries: int = 8) -> Envelope:
+def while_racing(seconds: float = RACING_SECONDS) -> Iterator[None]:
+    """Once, and again for so many seconds.
+
+    Every lost race was won by one of the others, so with time all of them get through, however many there are. A count
+    of tries would run out for the last ones.
+    """
+    until = time.monotonic() + seconds
+    yield
+    while time.monotonic() < until:
+        yield
+
+
+async def append_to_set(bus: Bus, view: SetView, decide: Callable[[], Envelope]) -> Envelope:
     """Append to a set of aggregates (`mail.<set>.*`) under optimistic concurrency over the whole set.
 
     `decide` makes the fact from the view's present state, or refuses by raising; after a lost race the view is
     brought up to date and it decides again. Returns once the view has applied the fact, and raises
     OutcomeUnknownError when it does not in time: the fact is stored, and a repeat would be another one.
     """
-    for _ in range(tries):
+    for _ in while_racing():
         expected = Expected(view.position, view.subject)
         try:
             stored = await append(bus, decide(), expected=expected)

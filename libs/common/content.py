@@ -9,6 +9,7 @@ import hashlib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -64,6 +65,18 @@ def decode_content(stored: bytes) -> Content:
         return Content(raw["text"], raw["html"], raw["tracked_html"], raw["headers"])
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise ContentError(f"not a stored content: {error!r}") from error
+
+
+def content_of(email_id: str, reference: Mapping[str, Any], stored: bytes, headers: Mapping[str, str]) -> Content:
+    """The content that a fact's `reference` names, out of the message that is at its sequence.
+
+    A lost tail of the log re-uses sequences: the email's id in the header and the SHA-256 have to agree with the fact,
+    or another email's bodies would be sent and shown. Raises ContentError.
+    """
+    owner = next((value for name, value in headers.items() if name.lower() == EMAIL_ID_HEADER.lower()), None)
+    if owner != email_id or sha256_of(stored) != reference["sha256"]:
+        raise ContentError("it is not this email's any more")
+    return decode_content(stored)
 
 
 def sha256_of(stored: bytes) -> str:

@@ -49,12 +49,11 @@ Opener = Callable[[Wanted], Relay | Trouble]
 
 def surroundings(settings: RelaySettings) -> Surroundings:
     """Those that the settings describe."""
-    inbox_host, _, inbox_port = (settings.local_inbox_smtp or "").rpartition(":")
     policy = OutboundPolicy(
         own_ports=own_ports(settings),
         own_servers=own_servers(settings),
         allow_private=settings.outbound_policy == "allow_private",
-        inbox=(inbox_host, int(inbox_port)) if inbox_port.isdecimal() else None,
+        inbox=settings.local_inbox_smtp,
     )
     return Surroundings(
         policy=policy,

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from libs.common.relay.inbox import is_local_inbox
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[tuple[str, ...]]]
 
@@ -44,15 +46,15 @@ class OutboundPolicy:
     """What the operator lets users connect to. `ports`: only these; empty is any.
 
     `own_ports`: ports of this machine that are our own servers (NATS, Postgres, internal HTTP). `own_servers`: host
-    and port of those that may be on other machines. `inbox`: host and port of the bundled inbox, to which nothing
-    of all this applies. `allow_private`: whether addresses that are not public may be connected to.
+    and port of those that may be on other machines. `inbox`: `host:port` of the bundled inbox, to which nothing of
+    all this applies. `allow_private`: whether addresses that are not public may be connected to.
     """
 
     own_ports: frozenset[int] = frozenset()
     own_servers: frozenset[tuple[str, int]] = frozenset()
     allow_private: bool = True
     ports: frozenset[int] = frozenset()
-    inbox: tuple[str, int] | None = None
+    inbox: str | None = None
 
     def permits(self, address: Address, port: int) -> bool:
         """Whether nothing speaks against it, however the address is written."""
@@ -70,10 +72,6 @@ class OutboundPolicy:
         if port in self.own_ports and (_is_of_this_machine(plain) or _is_of_this_machine(address)):
             return f"port {port} of this machine is one of our own servers"
         return None
-
-    def is_inbox(self, host: str, port: int) -> bool:
-        """Whether `host` is what the operator calls the bundled inbox; loopback's names are equal."""
-        return self.inbox is not None and (_same_name(host), port) == (_same_name(self.inbox[0]), self.inbox[1])
 
 
 def unwrapped(address: Address) -> Address:
@@ -158,7 +156,7 @@ async def permitted_addresses(
     addresses = await _addresses(host, port, resolver)
     if not addresses:
         raise OSError("the name has no address")
-    if policy.is_inbox(host, port):
+    if is_local_inbox(host, port, policy.inbox):
         return addresses
     for address in addresses:
         why = policy.refusal(address, port)
@@ -199,7 +197,3 @@ def _is_of_this_machine(address: Address) -> bool:
     except OSError:
         return False
     return True
-
-
-def _same_name(host: str) -> str:
-    return "localhost" if is_loopback_name(host) else str(literal(host) or host.lower().rstrip("."))

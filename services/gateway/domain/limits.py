@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-_MOST_BUCKETS = 10_000
+from libs.common.token_buckets import TokenBuckets
+
+_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +27,16 @@ class Allowance:
         ]
 
 
-@dataclass(slots=True)
 class RateLimit:
-    """`per_second` tokens come back each second, up to `burst` (one second's worth, at least one)."""
+    """`per_second` requests of each caller; the burst is one second's worth, at least one."""
 
-    per_second: float
-    burst: int = 0
-    _buckets: dict[Hashable, tuple[float, float]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """The burst follows from the rate unless it is given."""
-        self.burst = self.burst or max(1, math.ceil(self.per_second))
+    def __init__(self, per_second: float, remembered: int = _REMEMBERED) -> None:
+        self.per_second, self._burst = per_second, max(1, math.ceil(per_second))
+        self._buckets = TokenBuckets(per_second, self._burst, remembered)
 
     def take(self, caller: Hashable, now: float) -> Allowance:
         """Take a token of the caller's at `now` (monotonic seconds)."""
-        tokens, at = self._buckets.get(caller, (float(self.burst), now))
-        tokens = min(self.burst, tokens + (now - at) * self.per_second)
-        passes = tokens >= 1
-        tokens -= passes
-        if len(self._buckets) >= _MOST_BUCKETS and caller not in self._buckets:
-            self._forget_full(now)
-        self._buckets[caller] = (tokens, now)
+        passes, tokens = self._buckets.take(caller, now)
         wait = 0 if passes else max(1, math.ceil((1 - tokens) / self.per_second))
-        until_full = math.ceil((self.burst - tokens) / self.per_second)
-        return Allowance(self.burst, int(tokens), until_full, wait)
-
-    def _forget_full(self, now: float) -> None:
-        """Buckets that are full again say nothing; should all be in use, the oldest go."""
-        until_full = self.burst / self.per_second
-        self._buckets = {who: bucket for who, bucket in self._buckets.items() if now - bucket[1] < until_full}
-        for who in list(self._buckets)[: max(0, len(self._buckets) - _MOST_BUCKETS + 1)]:
-            del self._buckets[who]
+        until_full = math.ceil((self._burst - tokens) / self.per_second)
+        return Allowance(self._burst, int(tokens), until_full, wait)

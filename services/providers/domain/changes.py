@@ -19,8 +19,8 @@ from libs.common.events.provider import (
     ProviderTested,
     ProviderUpdated,
 )
+from libs.common.relay.inbox import is_local_inbox
 from services.providers.domain.credentials import Credentials, changes, check_endpoint, masked
-from services.providers.domain.inbox import is_local_inbox
 from services.providers.domain.kinds import require_kind
 from services.providers.domain.regions import check_region
 

@@ -1,14 +1,12 @@
 """Create a provider: asked first whether it works, then the secret, then the fact that names it."""
 
+from libs.common.append import while_racing
 from libs.common.errors import UnavailableError
 from libs.common.events.provider import ProviderCreated, ProviderState, ProviderUpdated
 from services.providers.domain.changes import Draft, check_draft, drafted, next_to_create, takes_default
 from services.providers.handlers.appending import Changed, SupersededError, append_step, caught_up
 from services.providers.handlers.asking import check_credentials
 from services.providers.ports import Caller, Registry
-
-_TRIES = 30
-"""As many as others may win against us in a row, a few milliseconds each, before the caller is sent away."""
 
 
 async def create_provider(registry: Registry, draft: Draft, caller: Caller, *, verify: bool) -> Changed[ProviderState]:
@@ -23,7 +21,7 @@ async def create_provider(registry: Registry, draft: Draft, caller: Caller, *, v
         await check_credentials(registry, planned, draft.credentials.secret)
     async with registry.lock:
         await caught_up(registry.provider_view)
-        for _ in range(_TRIES):
+        for _ in while_racing():
             try:
                 return await _create(registry, draft, caller)
             except SupersededError:

@@ -4,13 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from libs.common.bus import Bus
-from libs.common.content import (
-    EMAIL_ID_HEADER,
-    Content,
-    ContentError,
-    decode_content,
-    sha256_of,
-)
+from libs.common.content import Content, ContentError, content_of
 from libs.common.events import Envelope, decode
 from libs.common.facts_of import facts_of
 from libs.common.streams import CONTENT, EVENTS
@@ -38,18 +32,14 @@ class LogMailroom:
         return found[0] if found else None
 
     async def content(self, accepted: Envelope) -> Content | None:
-        """A lost tail re-uses sequences: the email's id and the SHA-256 have to agree with the fact."""
-        reference = accepted.data["content"]
+        """None when it is lost or not its own."""
+        email_id, reference = accepted.data["email_id"], accepted.data["content"]
         message = await persistently(lambda: self.bus.direct_get(CONTENT, int(reference["sequence"])))
-        if (
-            message is None
-            or message.headers.get(EMAIL_ID_HEADER) != accepted.data["email_id"]
-            or sha256_of(message.data) != reference["sha256"]
-        ):
-            log.error("the content of email %s is lost", accepted.data["email_id"])
+        if message is None:
+            log.error("the content of email %s is lost", email_id)
             return None
         try:
-            return decode_content(message.data)
-        except ContentError:
-            log.exception("the content of email %s cannot be read", accepted.data["email_id"])
+            return content_of(email_id, reference, message.data, message.headers)
+        except ContentError as error:
+            log.error("the content of email %s is lost: %s", email_id, error)  # noqa: TRY400 - the text says it all
             return None

@@ -6,6 +6,8 @@ the side of recording; the per-email limit is enforced once more where hits are 
 
 from collections import OrderedDict
 
+from libs.common.token_buckets import TokenBuckets
+
 PER_SECOND = 100.0
 BURST = 1_000.0
 PER_EMAIL = 1_000
@@ -13,21 +15,15 @@ _REMEMBERED = 50_000
 
 
 class VisitorLimit:
-    """A token bucket per address (RFC 2697 has the picture): `burst` at once, then `per_second`."""
+    """Hits of each address: `burst` at once, then `per_second`."""
 
     def __init__(self, per_second: float = PER_SECOND, burst: float = BURST, remembered: int = _REMEMBERED) -> None:
-        self._rate, self._burst, self._remembered = per_second, burst, remembered
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets = TokenBuckets(per_second, burst, remembered)
 
     def admits(self, visitor: str, now: float) -> bool:
         """Take a token. `now` is a monotonic time in seconds."""
-        left, since = self._buckets.pop(visitor, (self._burst, now))
-        left = min(self._burst, left + (now - since) * self._rate)
-        admitted = left >= 1
-        self._buckets[visitor] = (left - 1 if admitted else left, now)
-        while len(self._buckets) > self._remembered:
-            self._buckets.popitem(last=False)
-        return admitted
+        passes, _ = self._buckets.take(visitor, now)
+        return passes
 
 
 class EmailLimit:

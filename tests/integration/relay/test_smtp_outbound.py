@@ -122,7 +122,7 @@ def test_the_suggestion_names_every_possibility(word: str) -> None:
 def test_the_bundled_inbox_is_connected_to_under_the_strictest_policy() -> None:
     async def run() -> None:
         async with ScriptedRelay() as relay:
-            policy = replace(REFUSED, allow_private=False, ports=frozenset({587}), inbox=("localhost", relay.port))
+            policy = replace(REFUSED, allow_private=False, ports=frozenset({587}), inbox=f"localhost:{relay.port}")
             assert await open_smtp_relay(settings(relay.port), policy=policy).check_credentials() is None
 
     aio.run(run())

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from libs.common.content import (
     DEFLATED,
+    EMAIL_ID_HEADER,
     PLAIN,
     Content,
     ContentError,
+    content_of,
     decode_content,
     encode_content,
     sha256_of,
@@ -67,3 +69,15 @@ def test_a_small_stream_that_would_fill_the_memory_is_refused() -> None:
     bomb = DEFLATED + zlib.compress(orjson.dumps({"text": "x" * (65 * 2**20)}))
     with pytest.raises(ContentError, match="too long"):
         decode_content(bomb)
+
+
+def test_a_content_that_is_not_this_emails_is_refused() -> None:
+    stored = encode_content(Content(text="mine"))
+    reference, header = {"sha256": sha256_of(stored)}, {EMAIL_ID_HEADER.lower(): "a"}
+    assert content_of("a", reference, stored, header).text == "mine"
+    with pytest.raises(ContentError, match="not this email's"):
+        content_of("b", reference, stored, header)
+    with pytest.raises(ContentError, match="not this email's"):
+        content_of("a", reference, stored, {})
+    with pytest.raises(ContentError, match="not this email's"):
+        content_of("a", reference, encode_content(Content(text="another's")), header)

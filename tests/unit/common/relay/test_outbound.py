@@ -121,7 +121,7 @@ def test_our_own_servers_on_other_machines_are_found_by_their_addresses() -> Non
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "LOCALHOST."])
 def test_the_bundled_inbox_is_excepted_from_everything(host: str) -> None:
     policy = OutboundPolicy(
-        own_ports=frozenset({1025, 4222}), allow_private=False, ports=frozenset({587}), inbox=("127.0.0.1", 1025)
+        own_ports=frozenset({1025, 4222}), allow_private=False, ports=frozenset({587}), inbox="127.0.0.1:1025"
     )
 
     async def resolve(_host: str, _port: int) -> tuple[str, ...]:

@@ -42,10 +42,3 @@ def test_the_three_headers_are_whole_numbers() -> None:
         (b"ratelimit-remaining", b"4"),
         (b"ratelimit-reset", b"1"),
     ]
-
-
-def test_memory_is_bounded_however_many_callers_there_are() -> None:
-    limit = RateLimit(1)
-    for number in range(10_050):
-        limit.take(number, 0.0)
-    assert len(limit._buckets) <= 10_000

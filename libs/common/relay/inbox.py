@@ -1,6 +1,7 @@
 """Which provider is the bundled inbox: mail that it takes was captured, not sent.
 
-Told by host and port alone, so that nobody can declare another relay to be the inbox, or the inbox to be none.
+Told by host and port alone, so that nobody can declare another relay to be the inbox, or the inbox to be none. The same
+answer exempts it from the outbound policy (`outbound.py`).
 """
 
 import ipaddress
@@ -11,10 +12,10 @@ def is_local_inbox(host: str, port: int, inbox: str | None) -> bool:
     if not inbox:
         return False
     inbox_host, _, inbox_port = inbox.rpartition(":")
-    return inbox_port == str(port) and canonical_host(host) == canonical_host(inbox_host)
+    return inbox_port == str(port) and _canonical(host) == _canonical(inbox_host)
 
 
-def canonical_host(host: str) -> str:
+def _canonical(host: str) -> str:
     """Lower case, without brackets and root dot; every name of this machine's loopback is `localhost`."""
     name = host.strip().removeprefix("[").removesuffix("]").rstrip(".").lower()
     try:

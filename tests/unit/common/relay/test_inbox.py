@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.providers.domain.inbox import is_local_inbox
+from libs.common.relay.inbox import is_local_inbox
 
 
 @pytest.mark.parametrize(
