@@ -5,6 +5,7 @@ A batched direct get by the email's shard from the time in its UUIDv7 on, filter
 
 import time
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -25,6 +26,42 @@ _HIT_BYTES = 128 * 2**20
 """What all hits together may weigh; an email may have thousands of links."""
 
 
+async def scan_facts(
+    bus: Bus,
+    email_id: UUID,
+    *,
+    events: str = ">",
+    since: datetime | int | None = None,
+    until: datetime | None = None,
+    stream: str = EVENTS,
+    batch: int = 256,
+) -> AsyncGenerator[Envelope, None]:
+    """The facts of an email in log order, one by one; close it (`aclosing`) when you have seen enough.
+
+    `events` narrows the subject (`accepted.>`), `since` is a time or a sequence (default: the id's own time less two
+    seconds, for other versions the beginning), `until` ends the read. Raises BusError when the log cannot be read.
+    """
+    prefix = "mail.email" if stream == EVENTS else "track"
+    subject = f"{prefix}.{shard_of(email_id)}.{events}"
+    start_time = since.astimezone(UTC) if isinstance(since, datetime) else None
+    start_sequence = since if isinstance(since, int) else None
+    if since is None and (made := uuid7_time(email_id)) is not None:
+        start_time = datetime.fromtimestamp(made, UTC) - _BEFORE
+    end = until.timestamp() if until is not None else None
+    wanted, needle = f"email/{email_id}", str(email_id).encode()
+    reading = bus.direct_batch(stream, subject, start_sequence=start_sequence, start_time=start_time, batch=batch)
+    async with aclosing(reading) as messages:
+        async for message in messages:
+            if end is not None and message.time > end:
+                return
+            # Other emails share the subject: most are passed over without being decoded.
+            if needle not in message.data:
+                continue
+            envelope = decode(message.data, log_subject=message.subject, stream=stream, sequence=message.sequence)
+            if envelope.subject == wanted:
+                yield envelope
+
+
 async def facts_of(
     bus: Bus,
     email_id: UUID,
@@ -34,31 +71,9 @@ async def facts_of(
     until: datetime | None = None,
     stream: str = EVENTS,
 ) -> list[Envelope]:
-    """The facts of an email in log order.
-
-    `events` narrows the subject (`accepted.>`), `since` is a time or a sequence (default: the id's own time less two
-    seconds, for other versions the beginning), `until` ends the read. Raises BusError when the log cannot be read.
-    """
-    prefix = "mail.email" if stream == EVENTS else "track"
-    subject = f"{prefix}.{shard_of(email_id)}.{events}"
-    start_time = since if isinstance(since, datetime) else None
-    start_sequence = since if isinstance(since, int) else None
-    if since is None and (made := uuid7_time(email_id)) is not None:
-        start_time = datetime.fromtimestamp(made, UTC) - _BEFORE
-    end = until.timestamp() if until is not None else None
-    wanted, needle = f"email/{email_id}", str(email_id).encode()
-    found: list[Envelope] = []
-    reading = bus.direct_batch(stream, subject, start_sequence=start_sequence, start_time=start_time)
-    async with aclosing(reading) as messages:
-        async for message in messages:
-            if end is not None and message.time > end:
-                break
-            if needle not in message.data:
-                continue
-            envelope = decode(message.data, log_subject=message.subject, stream=stream, sequence=message.sequence)
-            if envelope.subject == wanted:
-                found.append(envelope)
-    return found
+    """All that `scan_facts` finds."""
+    scan = scan_facts(bus, email_id, events=events, since=since, until=until, stream=stream)
+    return [envelope async for envelope in scan]
 
 
 class AcceptedLookup:

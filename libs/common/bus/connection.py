@@ -31,6 +31,7 @@ from libs.common.bus.pull import Puller
 log = logging.getLogger(__name__)
 
 _CONNECT_PAUSE = 0.2
+_CANCEL_AGAIN = 0.1
 _PING_SECONDS = 5
 _PENDING_BYTES = 32 * 2**20
 _NO_RESPONDERS = "503"
@@ -88,9 +89,13 @@ class Bus:
         """Flush what was written and close; errors of a dead connection are of no interest any more."""
         self._closing = True
         if self._starter is not None:
-            self._starter.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._starter
+            # Again and again: nats-py connects inside `asyncio.wait_for`, which in Python 3.11 loses a cancellation in
+            # the moment when the connection is refused. Then the client would go on trying for ever.
+            while not self._starter.done():
+                self._starter.cancel()
+                await asyncio.wait([self._starter], timeout=_CANCEL_AGAIN)
+            if not self._starter.cancelled():
+                self._starter.result()
         if self.connected:
             with contextlib.suppress(nats.errors.Error, OSError, asyncio.TimeoutError):
                 await self._client.flush(1)

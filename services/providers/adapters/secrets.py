@@ -15,6 +15,7 @@ import orjson
 from libs.common.bus import Bus, BusError
 from libs.common.errors import UnavailableError
 from libs.common.events.provider import ProviderState
+from libs.common.provider_secrets import KIND, read_secret
 from libs.common.resealing import delete_sealed, put_sealed, written_at
 from libs.common.secrets import RingFile, SecretsError, UnknownKeyError
 from libs.common.streams import EVENTS, SECRETS, secret_subject
@@ -22,7 +23,6 @@ from services.providers.ports import Known, SecretLostError
 
 log = logging.getLogger(__name__)
 
-_KIND = "provider"
 _UNNAMED_FOR = 3600.0
 """Seconds after which a version that no fact names was left behind by a lost race or a crash."""
 
@@ -36,7 +36,7 @@ class StoredSecrets:
     async def put(self, provider_id: int, secret: Mapping[str, str]) -> str:
         """Encrypt and store; the version's name."""
         version = str(uuid4())
-        subject = secret_subject(_KIND, provider_id, version)
+        subject = secret_subject(KIND, provider_id, version)
         await put_sealed(self._bus, self._ring, subject, orjson.dumps(dict(secret)), msg_id=version)
         return version
 
@@ -49,13 +49,11 @@ class StoredSecrets:
 
     async def _get(self, provider_id: int, version: str) -> Mapping[str, str]:
         try:
-            stored = await self._bus.direct_last(SECRETS, secret_subject(_KIND, provider_id, version))
+            secret = await read_secret(self._bus, self._ring, provider_id, version)
         except BusError as error:
             raise UnavailableError("the stored credentials cannot be read") from error
-        if stored is None:
+        if secret is None:
             raise SecretLostError(f"the credentials of provider {provider_id} are not stored any more")
-        plain = self._ring.decrypt(stored.data, bound_to=f"{_KIND}/{provider_id}")
-        secret: dict[str, str] = orjson.loads(plain)
         return secret
 
     async def check(self, providers: Iterable[ProviderState]) -> None:
@@ -80,7 +78,7 @@ class StoredSecrets:
         what is older than the log, or of a provider that it has never heard of, is kept.
         """
         named = {
-            secret_subject(_KIND, provider.id, provider.credential_version)
+            secret_subject(KIND, provider.id, provider.credential_version)
             for provider in known.live.values()
             if provider.credential_version is not None
         }
@@ -88,7 +86,7 @@ class StoredSecrets:
         log_began = datetime.fromisoformat((await self._bus.stream_state(EVENTS)).created).timestamp()
         unnamed = [
             message
-            async for message in self._bus.direct_batch(SECRETS, f"secret.{_KIND}.>")
+            async for message in self._bus.direct_batch(SECRETS, f"secret.{KIND}.>")
             if message.subject not in named
             and log_began < written_at(message) < limit
             and int(message.subject.split(".")[2]) <= highest

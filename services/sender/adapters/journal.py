@@ -15,7 +15,7 @@ from libs.common.bus import Bus, BusError
 from libs.common.consume import View
 from libs.common.errors import TempsError
 from libs.common.events import Actor, Envelope, decode, new_envelope, timestamp, uuid7
-from libs.common.events.email import EmailFact, shard_of
+from libs.common.events.email import EmailFact
 from libs.common.events.provider import ProviderState, ProviderStopped, Stopped
 from libs.common.relay.connection import same_connection
 from libs.common.streams import EVENTS, due_subject, schedule_subject
@@ -64,8 +64,8 @@ class LogJournal:
                     return fact
         elif not redelivered and self.recent.knows_of(attempt.outcome_since.timestamp()):
             return None
-        shard, since = shard_of(attempt.email_id), attempt.outcome_since - _CLOCKS
-        return await persistently(lambda: read_outcome(self.bus, attempt.key, shard, since))
+        since = attempt.outcome_since - _CLOCKS
+        return await persistently(lambda: read_outcome(self.bus, attempt.key, since))
 
     async def record(self, fact: EmailFact, *, correlation_id: str | None, causation_id: str | None) -> Envelope:
         """Append a fact; while that fails nothing new is sent (a lost outcome would be sent again)."""

@@ -4,14 +4,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from libs.common.bus import Bus
-from libs.common.events import Envelope, decode
+from libs.common.events import Envelope
+from libs.common.facts_of import scan_facts
 from libs.common.streams import EVENTS
 from services.sender.domain.outcome import ENDS, ended_at
 
@@ -77,21 +78,13 @@ class RecentOutcomes:
             self._forgotten = max(self._forgotten, oldest)
 
 
-async def read_outcome(bus: Bus, key: Key, shard: str, due_at: datetime) -> Envelope | None:
-    """The outcome of an attempt, or that it was rerouted, from the log; stops at the first hit. Raises BusError.
-
-    `mail.email.<shard>.*` leaves the accepted facts out, which have two tokens more.
-    """
+async def read_outcome(bus: Bus, key: Key, due_at: datetime) -> Envelope | None:
+    """The outcome of an attempt, or that it was rerouted, from the log; stops at the first hit. Raises BusError."""
     email_id, number, provider_id = key
-    wanted, needle = f"email/{email_id}", str(email_id).encode()
-    reading = bus.direct_batch(EVENTS, f"mail.email.{shard}.*", start_time=due_at.astimezone(UTC), batch=128)
-    async with aclosing(reading) as messages:
-        async for message in messages:
-            event = message.subject.rpartition(".")[2]
-            if needle not in message.data or event not in ENDS:
-                continue
-            fact = decode(message.data, log_subject=message.subject, stream=EVENTS, sequence=message.sequence)
-            ended = ended_at(event, fact.data)
-            if fact.subject == wanted and fact.data.get("attempt") == number and ended == provider_id:
+    # One token after the shard leaves the accepted facts out, which have more.
+    async with aclosing(scan_facts(bus, email_id, events="*", since=due_at, batch=128)) as facts:
+        async for fact in facts:
+            event = fact.name.partition(".")[2]
+            if event in ENDS and fact.data.get("attempt") == number and ended_at(event, fact.data) == provider_id:
                 return fact
     return None

@@ -4,14 +4,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import orjson
-
 from libs.common.bus import Bus
 from libs.common.events.provider import ProviderState
+from libs.common.provider_secrets import read_secret
 from libs.common.relay.opening import Patience, Surroundings, open_relay
 from libs.common.relay.port import Relay, Trouble
 from libs.common.secrets import RingFile, SecretsError, UnknownKeyError
-from libs.common.streams import SECRETS, secret_subject
 from services.sender.adapters.journal import persistently
 
 log = logging.getLogger(__name__)
@@ -66,15 +64,9 @@ class Relays:
         version = provider.credential_version
         if version is None:
             return {}
-        subject = secret_subject("provider", provider.id, version)
-        stored = await persistently(lambda: self.bus.direct_last(SECRETS, subject))
-        if stored is None:
+        secret = await persistently(lambda: read_secret(self.bus, self.ring, provider.id, version))
+        if secret is None:
             raise _NotStoredError("they are not in the store")
-        plain = self.ring.decrypt(stored.data, bound_to=f"provider/{provider.id}")
-        try:
-            secret: Mapping[str, str] = orjson.loads(plain)
-        except orjson.JSONDecodeError:
-            raise SecretsError("they are not in the form this version knows") from None
         return secret
 
 
