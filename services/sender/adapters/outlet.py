@@ -1,4 +1,4 @@
-"""One provider's way out: its relay and its connections. Who may use them, and when, is `domain/channel.py`."""
+"""Holds one provider's relay and its connections. `domain/channel.py` decides which message may use them, and when."""
 
 import asyncio
 import logging

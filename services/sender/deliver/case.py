@@ -79,7 +79,7 @@ class Case:
 
     @property
     def owed(self) -> tuple[str, ...]:
-        """Who is owed a try; nobody when the log has lost the email."""
+        """The addresses that are still owed a try; empty when the log has lost the email."""
         if self.attempt.pending is not None:
             return self.attempt.pending
         return recipients(self.attempt, self.accepted) if self.accepted is not None else ()

@@ -1,4 +1,4 @@
-"""One provider's way out in one worker: who may hand a message over, and when. No I/O, no clock of its own.
+"""Decides which waiting message may be handed to one provider now, within one worker. No I/O, no clock of its own.
 
 A request waits here until it gets its `Turn`. `assign` gives out the turns that are due, first come first served; the
 outlet calls it whenever something happened, and at the time that `wake_at` names. What each request gets:
@@ -34,7 +34,7 @@ from services.sender.domain.routing import Closed, why_unusable
 from services.sender.domain.shares import ALONE, Share
 
 PROMISE = 5.0
-"""Seconds for which an invitation to try a provider out stands; meanwhile nobody else gets one."""
+"""Seconds between two messages of other providers that are invited to try this one out."""
 LOOK = 1.0
 """Seconds after which who waits at a closed provider looks again whether another one is open."""
 
@@ -98,7 +98,7 @@ class Channel:
         return True
 
     def take_share(self, share: Share) -> bool:
-        """Use no more than this share from now on; what is on its way still ends, and nobody follows it.
+        """Use no more than this share from now on. Messages on their way finish first.
 
         True: idle connections have to go, because they count for the provider, too.
         """
@@ -143,7 +143,7 @@ class Channel:
             self._leave(request)
 
     def assign(self, now: float, *, may_write: bool) -> list[Request]:
-        """Give out the turns that are due; `may_write`: what comes of a message could be written down now."""
+        """Give out the turns that are due. `may_write`: JetStream would take the outcome of a message now."""
         if self.share.goes_without(self.connections):
             return self._everybody(Turn.TURNED_AWAY)
         if self.provider is None:
@@ -183,7 +183,7 @@ class Channel:
         elif trouble.kind == "quota":
             self.breaker = self.breaker.exhausted(now, trouble.text)
         else:
-            # An answer that came late is none that never came.
+            # Only silence counts as time lost: a relay that answered late did answer.
             silent = seconds if trouble.smtp_code is None else 0.0
             self.breaker = self.breaker.failed(now, trouble.text, seconds=silent)
 
