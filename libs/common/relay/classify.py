@@ -7,18 +7,15 @@ recipient the basic code's class alone decides whether to try again; where the c
 temporary.
 """
 
-import base64
 import re
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote, quote_plus
 
 from libs.common.relay.port import RecipientReply, Trouble, Verdict
 from libs.common.relay.wordings import About, speaks_of
 
 Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "dot"]
 
-_TEXT_LIMIT = 512
 _OPENING = frozenset[Stage]({"connect", "ehlo"})
 _TRANSACTION = frozenset[Stage]({"mail", "rcpt", "data", "dot"})
 _ANYWHERE = _OPENING | frozenset[Stage]({"starttls", "auth"}) | _TRANSACTION
@@ -28,8 +25,6 @@ _ENHANCED = re.compile(r"#?([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 # SES: "454 Throttling failure: Maximum sending rate exceeded" and "… Daily message quota exceeded".
 _QUOTA = re.compile(r"quota exceeded", re.IGNORECASE)
 _THROTTLING = re.compile(r"throttl|sending rate exceeded", re.IGNORECASE)
-# Control characters, line separators and the marks that turn text around are not for consoles or logs.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,25 +166,3 @@ def provider_trouble(stage: Stage, code: int, text: str) -> Trouble | None:
         ):
             return Trouble(row.kind, text, code, enhanced)
     return None
-
-
-def clean(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """Words from outside made fit to show: no control characters, no credential of ours, 512 characters."""
-    for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, "***")
-    if not text.isprintable():
-        text = _UNPRINTABLE.sub(" ", text)
-    return text[:_TEXT_LIMIT].strip()
-
-
-def spellings(*secrets: str) -> tuple[str, ...]:
-    """Every way in which these may be quoted back, for `clean`: as they are, percent-encoded, in base64.
-
-    Longest first: a short one must not break up a long one. Some leave the padding of base64 away.
-    """
-    found = set()
-    for text in secrets:
-        coded = base64.b64encode(text.encode()).decode()
-        found |= {text, quote(text, safe=""), quote(text), quote_plus(text), coded, coded.rstrip("=")}
-    return tuple(sorted(found - {""}, key=len, reverse=True))

@@ -153,9 +153,7 @@ async def permitted_addresses(
     One refused address refuses the host, or an attacker's second record would be tried after the first.
     Raises `OutboundRefused`, `OSError` and `ValueError` (a name that cannot be one).
     """
-    addresses = await _addresses(host, port, resolver)
-    if not addresses:
-        raise OSError("the name has no address")
+    addresses = await addresses_of(host, port, resolver)
     if is_local_inbox(host, port, policy.inbox):
         return addresses
     for address in addresses:
@@ -169,15 +167,18 @@ async def permitted_addresses(
     return addresses
 
 
-async def _addresses(host: str, port: int, resolver: Resolver) -> tuple[Address, ...]:
+async def addresses_of(host: str, port: int, resolver: Resolver = resolve) -> tuple[Address, ...]:
+    """Every address of `host`, whatever it is; at least one. Raises `OSError` and `ValueError`."""
     spelled = literal(host)
     names = (str(spelled),) if spelled else await resolver(host, port)
+    if not names:
+        raise OSError("the name has no address")
     return tuple(ipaddress.ip_address(name.partition("%")[0]) for name in names)
 
 
 async def _known_addresses(host: str, port: int, resolver: Resolver) -> tuple[Address, ...]:
     try:
-        return await _addresses(host, port, resolver)
+        return await addresses_of(host, port, resolver)
     except (OSError, ValueError):
         return ()  # nor can anybody reach it by this name
 

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 
 from libs.common.errors import TempsError
 from libs.common.events.provider import ProviderState
-from libs.common.relay.classify import clean
 from libs.common.relay.kinds import KINDS, label_of
 from libs.common.relay.port import IdentityRefused, Relay, RelayTroubled, Trouble
+from libs.common.relay.redact import redact, spellings
 from services.providers.domain.kinds import require_kind
 from services.providers.ports import Registry
 
@@ -45,10 +45,8 @@ _RETRY_AFTER: Mapping[str, int] = {"connection": 5, "throttled": 60, "quota": 3_
 
 
 def struck_out(text: str, secret: Mapping[str, str]) -> str:
-    """A provider's words made fit to show: no control characters, none of its secrets, at most 512 characters."""
-    hidden = (value for name, value in secret.items() if name not in _PUBLIC and value)
-    # The longest first: a short secret inside a longer one must not leave the rest of that standing.
-    return clean(text, tuple(sorted(hidden, key=len, reverse=True)))
+    """A provider's words made fit to show: `redact` with the secrets among its stored credentials."""
+    return redact(text, spellings(*(value for name, value in secret.items() if name not in _PUBLIC)))
 
 
 def refusal(trouble: Trouble, provider: ProviderState, secret: Mapping[str, str], *, advice: str = "") -> TempsError:

@@ -9,7 +9,6 @@ import pytest
 
 from libs.common.relay.outbound import OutboundPolicy
 from libs.common.relay.port import SendResult
-from libs.common.relay.ses.exchange import Exchange, Stale
 from tests.integration.relay.ses_common import BOB, CAROL, HASTY, outcomes, relay_for, submission
 from tests.support.certificates import authority, self_signed
 from tests.support.ses import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Act, SesServer, html, refused
@@ -175,18 +174,6 @@ async def test_a_kept_connection_that_was_closed_is_no_fault_of_the_message() ->
         assert outcomes(result) == {BOB: "accepted"}
         assert len(ses.account.letters) == 4
     assert asked == 1
-
-
-async def test_an_end_that_nobody_has_read_yet_is_seen_before_anybody_is_asked() -> None:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)  # noqa: FBT003 - the library's own argument
-    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
-    await asyncio.sleep(0)
-    theirs.close()
-    state = Exchange()
-    with pytest.raises(Stale):
-        await state.ready(lambda: not transport.is_closing())
-    assert not state.begun
 
 
 async def test_a_connection_lost_while_asked_is_replaced_and_nobody_is_asked_twice() -> None:

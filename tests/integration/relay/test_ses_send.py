@@ -35,6 +35,13 @@ async def test_ses_gets_our_octets() -> None:
     assert outcomes(result) == {BOB: "accepted"}
 
 
+async def test_a_long_message_arrives_whole() -> None:
+    long = MESSAGE + b"x" * 76 * 20_000 + b"\r\n"
+    result, body = await asked_for(submission(BOB, message=long))
+    assert base64.b64decode(body["Content"]["Raw"]["Data"]) == long
+    assert outcomes(result) == {BOB: "accepted"}
+
+
 @pytest.mark.parametrize(
     ("header", "asked"),
     [

@@ -173,7 +173,7 @@ async def test_what_is_stored_opens_a_relay_that_sends() -> None:
         ses.account.identities["shop.example"] = Known("SUCCESS")
         relay = open_relay(provider(), {**SECRET, "endpoint_url": ses.url}, CUSTOM, connections=2)
         assert isinstance(relay, SesRelay)
-        assert relay.kept.settings.max_connections == 2
+        assert relay.settings.max_connections == 2
         assert outcomes(await relay.send(submission(BOB))) == {BOB: "accepted"}
         await relay.close()
 
@@ -198,4 +198,4 @@ def test_what_cannot_be_opened_is_configuration_trouble(region: str, endpoint: s
 async def test_patience_is_how_long_is_waited(patience: Patience, seconds: tuple[float, float]) -> None:
     relay = open_relay(provider(), SECRET, Surroundings(), connections=1, patience=patience)
     assert isinstance(relay, SesRelay)
-    assert (relay.kept.settings.connect_timeout, relay.kept.settings.read_timeout) == seconds
+    assert (relay.settings.connect_timeout, relay.settings.read_timeout) == seconds

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from libs.common.relay.classify import clean
 from libs.common.relay.port import RecipientReply, SendResult, Submission, Trouble, answered, troubled, unknown
+from libs.common.relay.redact import redact
 from libs.common.relay.scaleway.call import Answer
 from libs.common.relay.wordings import speaks_of
 
@@ -79,7 +79,7 @@ def words(answer: Answer, secrets: tuple[str, ...]) -> str:
         said.append(" ".join(_text(detail.get(name)) for name in ("argument_name", "reason", "help_message")))
         said.append(" ".join(_text(detail.get(name)) for name in ("action", "resource", "quota")))
     text = "; ".join(each.strip() for each in said if each.strip()) or answer.text
-    return clean(f"{answer.status} {answer.type} {text}".replace("  ", " "), secrets)
+    return redact(f"{answer.status} {answer.type} {text}".replace("  ", " "), secrets)
 
 
 def send_result(submission: Submission, answer: Answer, secrets: tuple[str, ...]) -> SendResult:
@@ -167,10 +167,10 @@ def _reply(address: str, email: Mapping[str, Any] | None, secrets: tuple[str, ..
     said = [_text(email.get("status")), _text(email.get("status_details"))]
     flags = email.get("flags")
     said += [_text(flag) for flag in flags] if isinstance(flags, list) else []
-    text = clean(": ".join(each for each in said if each), secrets)
+    text = redact(": ".join(each for each in said if each), secrets)
     if said[0] in _NOT_TAKEN:
         return RecipientReply(address, "failed", None, None, text)
-    return RecipientReply(address, "accepted", None, None, text, clean(_text(email.get("id")), secrets) or None)
+    return RecipientReply(address, "accepted", None, None, text, redact(_text(email.get("id")), secrets) or None)
 
 
 def _details(answer: Answer) -> list[Mapping[str, Any]]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from libs.common.events.domain import DnsRecord, DomainStatus
-from libs.common.relay.classify import clean
 from libs.common.relay.port import Identity
+from libs.common.relay.redact import redact
 
 RecordStatus = Literal["unknown", "verified", "pending", "failed"]
 
@@ -118,7 +118,7 @@ def _error(domain: Json, found: Json, status: DomainStatus) -> str | None:
     ]
     reason = _REASONS.get(_text(domain.get("status")), "") if status == "failed" else ""
     text = "; ".join(each for each in (reason, _text(domain.get("last_error")), *missing) if each)
-    return clean(text) or None
+    return redact(text) or None
 
 
 def _part(whole: Json, name: str) -> Json:

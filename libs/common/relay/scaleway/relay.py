@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from libs.common.relay.http.messages import Abandoned, NoAnswer, NotSent
 from libs.common.relay.port import (
     BeforeDot,
     Identity,
@@ -21,7 +22,7 @@ from libs.common.relay.port import (
     unknown,
 )
 from libs.common.relay.scaleway.answers import meaning, send_result, trouble_of, words
-from libs.common.relay.scaleway.call import Abandoned, Answer, Caller, Method, NoAnswer, NotSent
+from libs.common.relay.scaleway.call import Answer, Caller, Method, trouble
 from libs.common.relay.scaleway.domains import identity
 from libs.common.relay.scaleway.letter import request_body, undeliverable
 from libs.common.relay.scaleway.settings import ScalewaySettings, is_id
@@ -70,9 +71,9 @@ class ScalewayRelay:
         try:
             answer = await self._caller.call("GET", "/domains", query=query)
         except NotSent as failure:
-            return failure.trouble
+            return trouble(failure)
         except NoAnswer as silence:
-            return Trouble("connection", str(silence))
+            return Trouble("connection", silence.text)
         if answer.status // 100 != 2:
             return trouble_of(answer, self._secrets) or Trouble("configuration", words(answer, self._secrets))
         if answer.content is None:
@@ -102,9 +103,9 @@ class ScalewayRelay:
         except Abandoned:
             return SendResult(abandoned=True)
         except NotSent as failure:
-            return troubled(failure.trouble)
+            return troubled(trouble(failure))
         except NoAnswer as silence:
-            return unknown(f"{silence} (after the request began)")
+            return unknown(silence.text)
         return send_result(submission, answer, self._secrets)
 
     async def _create(self, name: str) -> Identity:
@@ -166,15 +167,15 @@ class ScalewayRelay:
         try:
             answer = await self._caller.call(method, path, **given)
         except NotSent as failure:
-            raise RelayTroubled(failure.trouble) from None
+            raise RelayTroubled(trouble(failure)) from None
         except NoAnswer as silence:
-            raise RelayTroubled(Trouble("connection", str(silence))) from None
+            raise RelayTroubled(Trouble("connection", silence.text)) from None
         if answer.status // 100 == 2:
             return answer
         # How many domains a plan has is no trouble of sending, and what is not found was an id: both are answers.
-        trouble = trouble_of(answer, self._secrets)
-        if trouble is not None and meaning(answer) != "quota" and answer.type != "not_found":
-            raise RelayTroubled(trouble)
+        found = trouble_of(answer, self._secrets)
+        if found is not None and meaning(answer) != "quota" and answer.type != "not_found":
+            raise RelayTroubled(found)
         return answer
 
     async def _in_time(self, asking: Callable[[], Awaitable[T]]) -> T:

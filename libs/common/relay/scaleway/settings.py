@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from libs.common.relay.classify import spellings
+from libs.common.relay.redact import spellings
 
 # `fr-par`, and a UUID. Nothing that means anything in a URL: no slash, dot, percent sign, question mark or space.
 _REGION = re.compile(r"[a-z0-9]{1,16}(?:-[a-z0-9]{1,16}){0,4}")

@@ -1,13 +1,20 @@
 """All that SES is asked but sending: the account, its sending domains, where its events go."""
 
+import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
+from libs.common.relay.http.client import HttpClient
+from libs.common.relay.http.messages import NoAnswer, NotSent
+from libs.common.relay.lazy import load
 from libs.common.relay.port import Identity, IdentityRefused, RelayTroubled, Trouble
-from libs.common.relay.ses.errors import Kind, NoAnswer, NotSent, Refused, Words, meaning
+from libs.common.relay.ses.errors import Kind, Refused, Words, meaning, trouble
 from libs.common.relay.ses.identity import Answer, identity, mail_from, mail_from_set
-from libs.common.relay.ses.kept import KeptClient
+from libs.common.relay.ses.settings import SesSettings
+
+if TYPE_CHECKING:  # see `_opened`
+    from libs.common.relay.ses.client import SesClient
 
 CONFIGURATION_SET = "temps"
 """New identities send with it unless told otherwise; `route_events` hangs the events on it."""
@@ -27,13 +34,15 @@ _TROUBLES: Mapping[Kind, Literal["connection", "configuration", "throttled", "qu
 _NO = frozenset({"NotFound", "LimitExceeded"})
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Account:
-    """An account in a region, by way of the relay's client."""
+    """An account in a region, asked by way of aioboto3 over the relay's HTTP client."""
 
-    kept: KeptClient
+    settings: SesSettings
+    http: HttpClient
     words: Words
-    region: str
+    _client: "SesClient | None" = None
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def check(self) -> Trouble | None:
         """Whether SES knows the key and lets the account send; the sandbox is no trouble."""
@@ -118,7 +127,7 @@ class Account:
                 attributes = {"MailFromDomain": mail_from(domain), "MailFromDomainStatus": "PENDING"}
                 answer = {**answer, "MailFromAttributes": attributes}
         reason = f"SES refused the MAIL FROM domain {mail_from(domain)}: {error}" if error is not None else None
-        return identity(domain, self.region, answer, mail_from_error=reason)
+        return identity(domain, self.settings.region, answer, mail_from_error=reason)
 
     async def _asked(self, operation: str, *, fine: Collection[str] = (), **arguments: Any) -> Mapping[str, Any]:
         """The answer; empty for a refusal that is `fine`.
@@ -126,8 +135,7 @@ class Account:
         Raises `RelayTroubled` and `IdentityRefused`.
         """
         try:
-            async with self.kept.working() as client:
-                return await client.call(operation, **arguments)
+            return await (await self._opened()).call(operation, **arguments)
         except NotSent as failure:
             raise RelayTroubled(trouble(failure, self.words)) from None
         except NoAnswer as failure:
@@ -141,6 +149,16 @@ class Account:
                 raise IdentityRefused(means.text) from None
             raise RelayTroubled(Trouble(_TROUBLES[means.kind], means.text, suggestion=means.suggestion)) from None
 
+    async def _opened(self) -> "SesClient":
+        async with self._opening:
+            if self._client is None:
+                await load("libs.common.relay.ses.client")
+                from libs.common.relay.ses.client import open_client, session  # noqa: PLC0415 - see above
+
+                await asyncio.to_thread(session)  # reads the API's model
+                self._client = await open_client(self.settings, self.http)
+            return self._client
+
 
 def _having(member: str, answer: Answer) -> Answer:
     """The answer, if it is SES' at all: botocore makes an empty one of anything. Raises `RelayTroubled`."""
@@ -148,8 +166,3 @@ def _having(member: str, answer: Answer) -> Answer:
         text = "what answers at the endpoint does not speak like SES"
         raise RelayTroubled(Trouble("configuration", text, suggestion="Check the endpoint."))
     return answer
-
-
-def trouble(failure: NotSent, words: Words) -> Trouble:
-    """A request that never left."""
-    return Trouble(failure.kind, words(failure.text), suggestion=failure.suggestion)

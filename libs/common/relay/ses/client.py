@@ -1,14 +1,13 @@
-"""A botocore client that knows nothing but what it is told, and whose failures are three exceptions of ours.
+"""A botocore client for all that is asked of SES but sending, which knows nothing but what it is told.
 
 No profile, credential file, AWS_* variable, proxy variable or metadata service has any influence: an installation's
 providers are those that somebody entered, and whoever entered them must not borrow the machine's own rights. Imported
-when a client is opened, not before: the libraries cost 30 MB and 0.4 s.
+when the first question is asked, not before: the libraries cost 30 MB and 0.4 s.
 """
 
 import functools
 import logging
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,87 +18,63 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader
 
-from libs.common.relay.outbound import OutboundPolicy
-from libs.common.relay.port import BeforeDot
-from libs.common.relay.ses.errors import Abandoned, NoAnswer, NotSent, Refused
-from libs.common.relay.ses.exchange import Exchange, Stopped, exchange
-from libs.common.relay.ses.http import Wire
+from libs.common.relay.http.client import HttpClient
+from libs.common.relay.http.messages import NoAnswer, NotSent
+from libs.common.relay.ses.errors import Refused
 from libs.common.relay.ses.settings import SesSettings
+from libs.common.relay.ses.transport import Transport
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SesClient:
-    """One client and its connections; made by `open_client`."""
+    """Made by `open_client`. Its connections are those of the relay's HTTP client, so there is nothing to close."""
 
     _client: Any = field(repr=False)
-    _opened: AsyncExitStack = field(repr=False)
 
-    async def call(self, operation: str, *, before_dot: BeforeDot | None = None, **arguments: Any) -> Mapping[str, Any]:
-        """SES' answer. Raises `Refused`, `NotSent`, `NoAnswer`, `Abandoned`, and what `before_dot` raises."""
-        state = Exchange(before_dot)
-        mine = exchange.set(state)
+    async def call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
+        """SES' answer. Raises `Refused`, `NotSent`, `NoAnswer`."""
         try:
             answer: Mapping[str, Any] = await getattr(self._client, operation)(**arguments)
-        except Stopped:
-            if state.raised is not None:
-                raise state.raised from None
-            raise Abandoned from None
         except ClientError as error:
             said: Mapping[str, Any] = error.response.get("Error", {})
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             code, words = str(said.get("Code") or ""), str(said.get("Message") or "")
             # Where an answer has no code, botocore puts its status there.
-            raise Refused("" if code.isdecimal() else code, state.status, words) from None
+            raise Refused("" if code.isdecimal() else code, status, words) from None
         except (NotSent, NoAnswer):
-            if state.status >= 400:
-                # A refusal whose words were cut off is still a refusal.
-                raise Refused("", state.status, "") from None
             raise
-        except Exception as error:
+        except BotoCoreError as error:  # it did not get as far as the transport
+            raise NotSent(str(error), kind="configuration") from None
+        except Exception as error:  # noqa: BLE001 - it is raised again, as ours
             # botocore's parsers meet octets from outside with whatever exception they happen to hit.
-            if state.begun:
-                log.warning("an answer of SES could not be read: %s", type(error).__name__)
-                if state.status >= 300:
-                    raise Refused("", state.status, "") from None
-                raise NoAnswer("the answer after the message was sent cannot be read") from None
-            if isinstance(error, BotoCoreError):
-                raise NotSent(str(error), kind="configuration") from None
-            raise
-        finally:
-            exchange.reset(mine)
+            log.warning("an answer of SES could not be read: %s", type(error).__name__)
+            raise NoAnswer("the answer cannot be read") from None
         return answer
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._opened.aclose()
 
-
-async def open_client(settings: SesSettings, policy: OutboundPolicy) -> SesClient:
+async def open_client(settings: SesSettings, http: HttpClient) -> SesClient:
     """A client for these settings, nothing connected yet. Raises `NotSent` (a region that cannot be one)."""
-    wire = Wire(policy, settings)
     config = AioConfig(
-        retries={"mode": "standard", "total_max_attempts": 1},  # the queue tries again, and knows what it tries
-        http_session_cls=wire,  # which has its own timeouts, pool and TCP keepalive
+        retries={"mode": "standard", "total_max_attempts": 1},  # whoever asks decides whether to ask again
+        http_session_cls=Transport(http),  # which has its own timeouts, pool and TCP keepalive
         signature_version="v4",
         user_agent="Temps",
         ignore_configured_endpoint_urls=True,
     )
-    opened = AsyncExitStack()
+    opening = session().client(
+        "sesv2",
+        region_name=settings.region,
+        endpoint_url=settings.endpoint_url,
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=settings.secret_access_key.get_secret_value(),
+        config=config,
+    )
     try:
-        client = await opened.enter_async_context(
-            session().client(
-                "sesv2",
-                region_name=settings.region,
-                endpoint_url=settings.endpoint_url,
-                aws_access_key_id=settings.access_key_id,
-                aws_secret_access_key=settings.secret_access_key.get_secret_value(),
-                config=config,
-            )
-        )
+        return SesClient(await opening.__aenter__())
     except (BotoCoreError, OSError, ValueError) as error:
         raise NotSent(str(error), kind="configuration") from None
-    return SesClient(client, opened)
 
 
 @functools.cache

@@ -8,7 +8,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from libs.common.relay.classify import clean
+from libs.common.relay.http.messages import NotSent
+from libs.common.relay.port import Trouble
+from libs.common.relay.redact import redact
 from libs.common.relay.wordings import About, speaks_of
 
 Kind = Literal["connection", "configuration", "throttled", "quota", "failed", "unknown"]
@@ -23,30 +25,6 @@ class Refused(Exception):
         self.code = code.removesuffix("Exception")
         self.status = status
         self.message = message
-
-
-class NotSent(Exception):
-    """The request never left: `kind` is the trouble that it is."""
-
-    def __init__(
-        self, text: str, *, kind: Literal["connection", "configuration"] = "connection", suggestion: str | None = None
-    ) -> None:
-        super().__init__(text)
-        self.text = text
-        self.kind: Literal["connection", "configuration"] = kind
-        self.suggestion = suggestion
-
-
-class Abandoned(Exception):
-    """`before_dot` said no: nothing was sent."""
-
-
-class NoAnswer(Exception):
-    """The request was on its way, and what came back, if anything, does not say what became of it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +43,10 @@ _RIGHTS = (
 )
 _PAUSED = "Sending is paused for this account, region or configuration set: see the SES console for the reason."
 _REGION = "Check the provider's region, and that SES is set up there."
+_UNREACHABLE = (
+    "Check the provider's region or endpoint, and that this machine may reach it. Some addresses are never connected "
+    "to, whoever asks."
+)
 _ENDPOINT = "What answers there does not seem to be SES: check the endpoint."
 
 
@@ -139,7 +121,13 @@ class Words:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def __call__(self, text: str) -> str:
-        return clean(text, self.secrets)
+        return redact(text, self.secrets)
+
+
+def trouble(failure: NotSent, words: Words) -> Trouble:
+    """SES was not reached."""
+    suggestion = failure.suggestion or (_UNREACHABLE if failure.kind == "connection" else None)
+    return Trouble(failure.kind, words(failure.text), suggestion=suggestion)
 
 
 def meaning(refused: Refused, words: Words) -> Meaning:

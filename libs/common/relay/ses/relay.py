@@ -2,10 +2,14 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Any
 
+from libs.common.relay.http.client import HttpClient
+from libs.common.relay.http.messages import Abandoned, NoAnswer, NotSent
+from libs.common.relay.lazy import load
 from libs.common.relay.outbound import OutboundPolicy
 from libs.common.relay.port import (
     BeforeDot,
@@ -19,9 +23,8 @@ from libs.common.relay.port import (
     troubled,
     unknown,
 )
-from libs.common.relay.ses.account import Account, trouble
-from libs.common.relay.ses.errors import Abandoned, Meaning, NoAnswer, NotSent, Refused, Words, meaning
-from libs.common.relay.ses.kept import KeptClient
+from libs.common.relay.ses.account import Account
+from libs.common.relay.ses.errors import Meaning, Refused, Words, meaning, trouble
 from libs.common.relay.ses.settings import SesSettings, endpoint_trouble
 
 __all__ = ["SesRelay", "SesSettings", "endpoint_trouble", "open_ses_relay"]
@@ -30,21 +33,24 @@ _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_-]")  # API reference, MessageTag
 _TAG_LIMIT = 256
 _FROM = re.compile(rb"^From:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
 _FROM_LIMIT = 320  # API reference, SendEmail, FromEmailAddress: the name included
+_LONG = 128 * 1024
+"""Octets: a longer message is encoded and signed in a thread, for it would hold the loop for milliseconds."""
 _UNSUPPORTED_ADDRESS = "unsupported_address: SES does not take addresses outside ASCII"
 
 
 def open_ses_relay(settings: SesSettings, *, policy: OutboundPolicy | None = None) -> "SesRelay":
     """A relay for these settings; nothing is loaded or connected before it is first used. Call it inside the loop."""
-    kept = KeptClient(settings, policy or OutboundPolicy(), asyncio.Semaphore(settings.max_connections))
+    http = HttpClient(settings.http(), policy or OutboundPolicy())
     words = Words(settings.secrets())
-    return SesRelay(kept, words, Account(kept, words, settings.region))
+    return SesRelay(settings, http, words, Account(settings, http, words))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SesRelay:
     """`libs.common.relay.port.Relay` for SES; made by `open_ses_relay`."""
 
-    kept: KeptClient
+    settings: SesSettings
+    http: HttpClient
     words: Words
     account: Account
 
@@ -54,7 +60,7 @@ class SesRelay:
         asked = tuple(address for address in submission.recipients if address not in replies)
         message_id = None
         if asked:
-            outcome = await self._sent(_request(submission, asked), before_dot)
+            outcome = await self._sent(_arguments(submission, asked), submission.message, before_dot)
             if isinstance(outcome, SendResult):
                 return outcome
             verdict, text = outcome
@@ -85,13 +91,21 @@ class SesRelay:
 
     async def close(self) -> None:
         """Close the connections, once those at work are done."""
-        await self.kept.close()
+        await self.http.close()
 
-    async def _sent(self, request: dict[str, Any], before_dot: BeforeDot | None) -> tuple[Verdict, str] | SendResult:
+    async def _sent(
+        self, arguments: Mapping[str, Any], message: bytes, before_dot: BeforeDot | None
+    ) -> tuple[Verdict, str] | SendResult:
         """What SES decided and its id or its reason, or how the attempt ended without a decision."""
+        await load("libs.common.relay.ses.sending")
+        from libs.common.relay.ses.sending import message_id, signed_request  # noqa: PLC0415 - see above
+
         try:
-            async with self.kept.working() as client:
-                answer = await client.call("send_email", before_dot=before_dot, **request)
+            if len(message) > _LONG:
+                request = await asyncio.to_thread(signed_request, self.settings, arguments, message)
+            else:
+                request = signed_request(self.settings, arguments, message)
+            taken = message_id(await self.http.exchange(request, before_dot=before_dot))
         except Abandoned:
             return SendResult(abandoned=True)
         except NotSent as failure:
@@ -100,8 +114,7 @@ class SesRelay:
             return unknown(failure.text)
         except Refused as refusal:
             return _refusal(meaning(refusal, self.words))
-        message_id = self.words(str(answer.get("MessageId") or ""))
-        return ("accepted", message_id) if message_id else unknown("SES answered with success and named no message")
+        return "accepted", self.words(taken)
 
 
 def _refusal(means: Meaning) -> tuple[Verdict, str] | SendResult:
@@ -136,8 +149,8 @@ def _from(submission: Submission) -> str:
     return header if fits else submission.sender
 
 
-def _request(submission: Submission, recipients: tuple[str, ...]) -> dict[str, Any]:
-    """SendEmail's arguments. Who gets it is the Destination's business; the message's own header stays as it is."""
+def _arguments(submission: Submission, recipients: tuple[str, ...]) -> dict[str, Any]:
+    """SendEmail's arguments but the message, whose own header says nothing of who gets it: the Destination does."""
     letter = submission.letter
     destination: dict[str, list[str]] = {}
     if letter is None:
@@ -147,11 +160,11 @@ def _request(submission: Submission, recipients: tuple[str, ...]) -> dict[str, A
         kinds |= {mailbox.address: "ToAddresses" for mailbox in letter.to}
         for address in recipients:
             destination.setdefault(kinds.get(address, "BccAddresses"), []).append(address)
-    request: dict[str, Any] = {"Destination": destination, "Content": {"Raw": {"Data": submission.message}}}
+    arguments: dict[str, Any] = {"Destination": destination}
     sender = _from(submission)
     if sender:
-        request["FromEmailAddress"] = sender
+        arguments["FromEmailAddress"] = sender
     tag = _NOT_IN_TAGS.sub("-", letter.email_id or "")[:_TAG_LIMIT] if letter else ""
     if tag:
-        request["EmailTags"] = [{"Name": "email_id", "Value": tag}]
-    return request
+        arguments["EmailTags"] = [{"Name": "email_id", "Value": tag}]
+    return arguments

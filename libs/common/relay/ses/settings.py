@@ -1,16 +1,30 @@
 """What SES is told by its owner, and the patience we have with it."""
 
+import re
 from dataclasses import dataclass, field
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from libs.common.relay.http.messages import HttpSettings, NotSent
 from libs.common.relay.port import Trouble
+from libs.common.relay.redact import spellings
+
+_REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)  # one label of a host name
+_SUFFIXES = {
+    "cn-": "amazonaws.com.cn",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+    "eusc-": "amazonaws.eu",
+}
+"""The DNS suffix of AWS' partitions by the beginning of their regions (botocore's `partitions.json`, 1.40)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SesSettings:
-    """An account's keys and where its SES is. Neither `repr` nor `str` shows the credentials. Seconds."""
+    """An account's keys and where its SES is. Neither `repr` nor `str` shows the credentials. Times are in seconds."""
 
     access_key_id: str = field(repr=False)
     secret_access_key: SecretStr
@@ -24,11 +38,22 @@ class SesSettings:
     ca_file: str | None = None
     """A PEM bundle trusted beside the system's, for endpoints with a certificate of a private authority."""
 
+    def endpoint(self) -> str:
+        """The URL of SES, without a slash at its end. Raises `NotSent` for a region that cannot be one."""
+        if self.endpoint_url is not None:
+            return self.endpoint_url.rstrip("/")
+        if not _REGION.fullmatch(self.region):
+            raise NotSent("the region is none of AWS', for instance eu-west-1", kind="configuration")
+        suffixes = (suffix for beginning, suffix in _SUFFIXES.items() if self.region.startswith(beginning))
+        return f"https://email.{self.region}.{next(suffixes, 'amazonaws.com')}"
+
+    def http(self) -> HttpSettings:
+        """How it is called."""
+        return HttpSettings(self.max_connections, self.connect_timeout, self.read_timeout, self.ca_file)
+
     def secrets(self) -> tuple[str, ...]:
         """Every way in which the credentials travel, so that an echo of them can be struck out; longest first."""
-        shown = (self.secret_access_key.get_secret_value(), self.access_key_id)
-        forms = {form for text in shown if text for form in (text, quote(text, safe=""), quote(text), quote_plus(text))}
-        return tuple(sorted(forms, key=len, reverse=True))
+        return spellings(self.secret_access_key.get_secret_value(), self.access_key_id)
 
 
 def endpoint_trouble(url: str) -> Trouble | None:

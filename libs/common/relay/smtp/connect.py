@@ -10,7 +10,7 @@ from typing import cast
 
 import aiosmtplib
 
-from libs.common.relay.classify import Stage, clean, provider_trouble
+from libs.common.relay.classify import Stage, provider_trouble
 from libs.common.relay.outbound import (
     Address,
     OutboundPolicy,
@@ -21,6 +21,7 @@ from libs.common.relay.outbound import (
     unwrapped,
 )
 from libs.common.relay.port import Trouble
+from libs.common.relay.redact import redact
 from libs.common.relay.smtp.auth import HungUp, log_in, offered
 from libs.common.relay.smtp.dial import CannotConnect, address_literal, dial, own_name
 from libs.common.relay.smtp.settings import SmtpSettings
@@ -147,7 +148,7 @@ class Dialer:
             raise CannotConnect(self._broken(stage, error)) from None
 
     def _refused(self, stage: Stage, code: int, words: str) -> Trouble:
-        text = clean(words.replace("\n", " "), self.settings.secrets())
+        text = redact(words.replace("\n", " "), self.settings.secrets())
         trouble = provider_trouble(stage, code, text)
         # What is not SMTP stays unquoted, or this would be a way to read other servers' greetings.
         return trouble or Trouble("connection", f"the relay's answer is not SMTP ({_STEPS[stage]})")

@@ -12,10 +12,10 @@ import socket
 import time
 from dataclasses import dataclass, field
 
-from libs.common.relay.classify import clean
 from libs.common.relay.host_name import is_full_name
 from libs.common.relay.outbound import Address, OutboundPolicy, OutboundRefused, Resolver, permitted_addresses
 from libs.common.relay.port import Trouble
+from libs.common.relay.redact import redact
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ async def dial(
     Raises `CannotConnect`, after `FLOOR` seconds at the earliest.
     """
     began = time.monotonic()
-    where = clean(f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}")
+    where = redact(f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}")
     try:
         async with asyncio.timeout(timeout):
             addresses = await permitted_addresses(host, port, policy=policy, resolver=resolver)
@@ -76,7 +76,7 @@ async def dial(
     except OutboundRefused as refused:
         _failures.warn(where, f"not allowed: {refused}")
     except (OSError, ValueError) as error:  # ValueError: what IDNA cannot encode
-        _failures.warn(where, clean(_words(error)))
+        _failures.warn(where, redact(_words(error)))
     await asyncio.sleep(began + FLOOR - time.monotonic())
     raise CannotConnect(Trouble("connection", f"{where} cannot be connected to", suggestion=SUGGESTION))
 

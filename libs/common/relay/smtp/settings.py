@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from libs.common.relay.classify import spellings
+from libs.common.relay.redact import spellings
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from libs.common.relay.classify import (
     Stage,
-    clean,
     disagree,
     enhanced_status,
     provider_trouble,
@@ -25,6 +24,7 @@ from libs.common.relay.port import (
     troubled,
     unknown,
 )
+from libs.common.relay.redact import redact
 from libs.common.relay.smtp.envelope import commands, refused_unasked, stuffed
 from libs.common.relay.smtp.recipients import ENDS_THE_SESSION, about_recipients
 from libs.common.relay.smtp.settings import Timeouts
@@ -166,7 +166,7 @@ class _Talk:
             reply = await self._ask(line)
             if reply.code in ENDS_THE_SESSION or reply.code // 100 == 3:
                 self._concerning([address], "rcpt", reply)
-            text = clean(reply.text, self.secrets)
+            text = redact(reply.text, self.secrets)
             self._note_disagreement(reply.code, text)
             answers.append((address, reply.code, text))
         found = about_recipients(answers)
@@ -178,7 +178,7 @@ class _Talk:
         """The sender is refused, and with it every recipient; it is never their bounce."""
         outcomes = self._concerning(self.asked, "mail", mail)
         if mail.code // 100 == 5:
-            log.warning("the relay refuses the sender: %d %s", mail.code, clean(mail.text, self.secrets))
+            log.warning("the relay refuses the sender: %d %s", mail.code, redact(mail.text, self.secrets))
         self.wire.needs_reset = False
         if self.wire.pipelining:
             await self._leftover(rcpts + 1)
@@ -239,7 +239,7 @@ class _Talk:
         self, addresses: tuple[str, ...] | list[str], stage: Stage, reply: Reply
     ) -> dict[str, RecipientReply]:
         """One reply for these recipients. Raises `_Trouble` if it is the provider that speaks of itself."""
-        text = clean(reply.text, self.secrets)
+        text = redact(reply.text, self.secrets)
         trouble = provider_trouble(stage, reply.code, text)
         if trouble is not None:
             raise _Trouble(trouble)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from libs.common.relay.classify import clean
+from libs.common.relay.redact import redact
 from libs.common.relay.ses.settings import SesSettings, endpoint_trouble
 
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalr/XUtn+FEMI K7="
@@ -25,7 +25,7 @@ def test_neither_repr_nor_str_shows_the_credentials() -> None:
     ],
 )
 def test_they_are_struck_out_however_they_travel(seen: str) -> None:
-    said = clean(seen, SETTINGS.secrets())
+    said = redact(seen, SETTINGS.secrets())
     assert "***" in said
     assert "wJalr" not in said
     assert KEY_ID not in said

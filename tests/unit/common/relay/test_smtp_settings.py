@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from pydantic import SecretStr
 
-from libs.common.relay.classify import clean
+from libs.common.relay.redact import redact
 from libs.common.relay.smtp.relay import SmtpSettings, open_smtp_relay
 
 SETTINGS = SmtpSettings("relay.example", 587, "alice-user", SecretStr("hunter2-secret"))
@@ -26,7 +26,7 @@ def test_credentials_that_a_relay_quotes_are_struck_out_in_every_form(said: str)
     settings = replace(SETTINGS, password=SecretStr("hunter2-secret &?"))
     coded = base64.b64encode(said.encode()).decode()
     for form in (said, coded, coded.rstrip("="), quote(said), quote(said, safe=""), quote_plus(said)):
-        shown = clean(f"535 you said {form}, no", settings.secrets())
+        shown = redact(f"535 you said {form}, no", settings.secrets())
         assert shown in {
             "535 you said ***, no",
             "535 you said  *** ***, no",

@@ -1,4 +1,8 @@
-"""The moment between a working connection and the first octet on it: before it nothing was sent, after it who knows."""
+"""The moment between a working connection and the first octet on it: before it nothing was sent, after it who knows.
+
+aiohttp does not tell whether a request that failed had left, and has no way to hand anything of a request to its
+connector. So the connector itself, which has the connection last, asks the gate of the running task.
+"""
 
 import asyncio
 from contextvars import ContextVar
@@ -12,56 +16,67 @@ from libs.common.relay.port import BeforeDot
 
 
 class Stopped(Exception):
-    """Leaves aiohttp unchanged from where a request would begin."""
+    """`before_dot` said no, or raised; the gate knows which. aiohttp lets this pass unchanged."""
 
 
 @dataclass(slots=True)
 class Gate:
-    """Between a working connection and the first octet on it."""
+    """One request and how far it has got.
+
+    `begun`: from here on it may have been taken. `deadline` limits connecting first; `patience` are the seconds until
+    the whole answer is there, counted from the first octet. While `before_dot` is asked no clock runs.
+    """
 
     before_dot: BeforeDot | None
     patience: float
     deadline: asyncio.Timeout
     asked: bool = False
     begun: bool = False
-    said_no: bool = False
+    status: int = 0
     raised: Exception | None = None
 
     async def passed(self, connection: aiohttp.connector.Connection) -> bool:
-        """False when the connection turned out to be closed: another one, please. `before_dot` is asked once.
+        """False when the connection turned out to be closed, and another one is needed. Asks `before_dot` once.
 
         Raises `Stopped` when the request must not begin.
         """
         if self.begun:
-            return True  # a GET, repeated on a fresh connection
-        if not await _alive(connection):
+            return True  # aiohttp repeats a GET on a fresh connection, and nothing else
+        if not await _is_alive(connection):
             return False
         if self.before_dot is not None and not self.asked:
-            self.asked = True
-            try:
-                self.said_no = not await self.before_dot()
-            except Exception as error:
-                # Kept aside, or aiohttp would take a TimeoutError of the caller's for its own.
-                self.raised = error
-                raise Stopped from error
-            if self.said_no:
-                raise Stopped
-            if not await _alive(connection):
+            await self._ask(self.before_dot)
+            if not await _is_alive(connection):
                 return False
         self.begun = True
         self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
         return True
 
+    async def _ask(self, before_dot: BeforeDot) -> None:
+        self.asked = True
+        self.deadline.reschedule(None)
+        try:
+            go = await before_dot()
+        except Exception as error:
+            # Kept aside: aiohttp would take an OSError or TimeoutError of the caller's for its own.
+            self.raised = error
+            raise Stopped from error
+        if not go:
+            raise Stopped
 
-async def _alive(connection: aiohttp.connector.Connection) -> bool:
-    """The end of a kept one may lie in its socket, unread: the loop sees it within its next two rounds."""
+
+async def _is_alive(connection: aiohttp.connector.Connection) -> bool:
+    """The end of a kept one may lie in its socket, unread: the loop sees it within its next two rounds.
+
+    Here, too, strikes a deadline that passed in the very moment in which the connection came.
+    """
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return connection.protocol is not None and connection.protocol.is_connected()
 
 
 GATE: ContextVar[Gate] = ContextVar("GATE")
-"""The gate of the exchange that this task is making; aiohttp has no way to hand it to a connector."""
+"""The gate of the request that this task is making."""
 
 
 class GatedConnector(aiohttp.TCPConnector):
