@@ -12,13 +12,14 @@ from libs.common import apikey
 from libs.common.append import append_to_set
 from libs.common.bus import Bus, BusError
 from libs.common.consume import View
-from libs.common.errors import TempsError
+from libs.common.errors import TempsError, UnavailableError
 from libs.common.events import Actor, Envelope, Fact, new_envelope
 from libs.common.principal import read_key
 from libs.common.resealing import keep_resealed
 from libs.common.secrets import RingFile
 from libs.common.serve import ASGIApp, Service, background, create_app, run, serve_also
 from libs.common.settings import load
+from libs.common.stored_secrets import USER
 from services.gateway.adapters.freshness import FreshView
 from services.gateway.adapters.secrets import PasswordHashes
 from services.gateway.adapters.upstream import Upstream
@@ -133,8 +134,10 @@ async def open_service(settings: GatewaySettings) -> AsyncIterator[ASGIApp]:
         rate_limit=RateLimit(settings.rate_limit_per_second) if settings.rate_limit_per_second else None,
     )
     tasks = [key_view.run(), user_view.run(), _begin(first_steps, key_view, user_view, begun)]
+    checked = asyncio.Event()
+    tasks.append(_check(hashes, users, user_view, checked))
     tasks.append(document.watch())
-    tasks.append(keep_resealed(bus, ring, "user"))
+    tasks.append(_rotate(bus, ring, checked))
     if settings.internal_port:
         tasks.append(serve_also(own, host=settings.http_host, port=settings.internal_port))
     await bus.start()
@@ -159,6 +162,24 @@ def _services(settings: GatewaySettings) -> Mapping[str, Upstream]:
         "inbox": settings.local_inbox_url,
     }
     return {name: Upstream(name, url) for name, url in urls.items() if url}
+
+
+async def _check(hashes: PasswordHashes, users: Users, user_view: View, checked: asyncio.Event) -> None:
+    """The canary, once. Raises `SecretsError`, which ends the process."""
+    await user_view.caught_up.wait()
+    while not checked.is_set():
+        try:
+            await hashes.check(users.all())
+        except UnavailableError:
+            await asyncio.sleep(_PAUSE)
+        else:
+            checked.set()
+
+
+async def _rotate(bus: Bus, ring: RingFile, checked: asyncio.Event) -> None:
+    """Only behind the canary: under a wrong ring nothing is encrypted anew."""
+    await checked.wait()
+    await keep_resealed(bus, ring, USER)
 
 
 async def _begin(steps: FirstSteps, key_view: View, user_view: View, begun: asyncio.Event) -> None:

@@ -12,9 +12,10 @@ from libs.common.errors import UnavailableError
 from libs.common.principal import read_key
 from libs.common.relay.opening import surroundings
 from libs.common.resealing import keep_resealed
-from libs.common.secrets import RingFile, SecretsError
+from libs.common.secrets import RingFile
 from libs.common.serve import ASGIApp, Service, background, create_app, run
 from libs.common.settings import load
+from libs.common.stored_secrets import PROVIDER
 from services.providers.adapters.dns import Dns
 from services.providers.adapters.messages import compose
 from services.providers.adapters.relays import OpenRelays
@@ -100,9 +101,6 @@ async def _keep_secrets(registry: Registry, secrets: StoredSecrets, checked: asy
             await secrets.check(registry.providers.live.values())
         except UnavailableError:
             await asyncio.sleep(_PAUSE)
-        except SecretsError as error:
-            log.critical("%s. Start with the right TEMPS_KEYRING_FILE.", error)
-            raise
         else:
             checked.set()
     while True:
@@ -117,7 +115,7 @@ async def _keep_secrets(registry: Registry, secrets: StoredSecrets, checked: asy
 async def _rotate(bus: Bus, ring: RingFile, checked: asyncio.Event) -> None:
     """Only behind the canary: under a wrong ring nothing is encrypted anew."""
     await checked.wait()
-    await keep_resealed(bus, ring, "provider")
+    await keep_resealed(bus, ring, PROVIDER)
 
 
 if __name__ == "__main__":

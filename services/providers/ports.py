@@ -35,7 +35,7 @@ class Known(Protocol[State]):
 
 
 class SecretLostError(Exception):
-    """A version that a fact names is not stored any more."""
+    """A version that a fact names is not stored any more, or damaged: it has to be given anew."""
 
 
 class Secrets(Protocol):
@@ -46,7 +46,7 @@ class Secrets(Protocol):
         ...
 
     async def get(self, provider_id: int, version: str) -> Mapping[str, str]:
-        """Raises `SecretLostError`, `SecretsError` when it does not decrypt, `UnavailableError`."""
+        """Raises `SecretLostError`, `UnavailableError`."""
         ...
 
 

@@ -27,11 +27,11 @@ from libs.common.bus.errors import (
 )
 from libs.common.bus.message import Message, stored
 from libs.common.bus.pull import Puller
+from libs.common.tasks import end
 
 log = logging.getLogger(__name__)
 
 _CONNECT_PAUSE = 0.2
-_CANCEL_AGAIN = 0.1
 _PING_SECONDS = 5
 _PENDING_BYTES = 32 * 2**20
 _NO_RESPONDERS = "503"
@@ -89,11 +89,8 @@ class Bus:
         """Flush what was written and close; errors of a dead connection are of no interest any more."""
         self._closing = True
         if self._starter is not None:
-            # Again and again: nats-py connects inside `asyncio.wait_for`, which in Python 3.11 loses a cancellation in
-            # the moment when the connection is refused. Then the client would go on trying for ever.
-            while not self._starter.done():
-                self._starter.cancel()
-                await asyncio.wait([self._starter], timeout=_CANCEL_AGAIN)
+            # nats-py connects inside `asyncio.wait_for`; once cancelled in vain it would go on trying for ever.
+            await end([self._starter])
             if not self._starter.cancelled():
                 self._starter.result()
         if self.connected:

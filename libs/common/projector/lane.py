@@ -15,7 +15,8 @@ from libs.common.events.registry import UPCASTERS
 from libs.common.postgres import AwayError, Session
 from libs.common.projector.checkpoints import FencedError, Mark, Move, Stopped, lock, move, stop
 from libs.common.projector.model import Rows, Target
-from libs.common.projector.reading import UNDECODABLE, Facts, LogReader, end
+from libs.common.projector.reading import UNDECODABLE, Facts, LogReader
+from libs.common.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Lane:
     async def close(self) -> None:
         """Stop reading; the sessions stay the caller's, to be closed."""
         if self._ahead is not None:
-            await end(self._ahead)
+            await end([self._ahead])
         await self._reader.close()
 
     async def step(self, wait: float, *, limit: Mapping[str, int] | None = None) -> int:
@@ -181,7 +182,7 @@ class Lane:
         if task is None:
             return None
         if not self._held:
-            await end(task)
+            await end([task])
             return None
         batch, self._held = await task, {}
         return batch

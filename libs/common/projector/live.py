@@ -25,8 +25,9 @@ from libs.common.projector.checkpoints import (
 from libs.common.projector.lane import Lane
 from libs.common.projector.model import ReadModel, Target, checked
 from libs.common.projector.positions import Positions
-from libs.common.projector.reading import LogDivergedError, end
+from libs.common.projector.reading import LogDivergedError
 from libs.common.streams import LOG
+from libs.common.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ class Projector:
         finally:
             await lane.close()
             if catching_up is not None:
-                await end(catching_up)
+                await end([catching_up])
 
     async def _follow(self, lane: Lane, generation: int, catching_up: asyncio.Task[None] | None) -> None:
         polled = time.monotonic()

@@ -19,6 +19,7 @@ from libs.common.bus import Bus, BusError, Message, NotConnectedError, RefusedEr
 from libs.common.consume import OrderedReader, read_in_order
 from libs.common.events import Envelope, decode
 from libs.common.projector.checkpoints import Mark
+from libs.common.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class LogReader:
 
     async def close(self) -> None:
         """Stop reading."""
-        await end(*self._tasks)
+        await end(self._tasks)
         for tail in self._tails.values():
             await tail.close()
 
@@ -222,17 +223,6 @@ class _Tail:
         if envelope is not None:
             self._last = Mark(envelope.sequence, envelope.id, self.created)
             self.pending = messages[-1].num_pending
-
-
-async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks until they are over: up to Python 3.11 `asyncio.wait_for` may swallow a cancellation."""
-    while left := [task for task in tasks if not task.done()]:
-        for task in left:
-            task.cancel()
-        await asyncio.wait(left, timeout=1.0)
-    for task in tasks:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.debug("%s had ended: %s", task.get_name(), error)
 
 
 def _decoded(message: Message, stream: str) -> Envelope:

@@ -15,9 +15,9 @@ import orjson
 from libs.common.bus import Bus, BusError
 from libs.common.errors import UnavailableError
 from libs.common.events.provider import ProviderState
-from libs.common.provider_secrets import KIND, read_secret
 from libs.common.resealing import delete_sealed, put_sealed, written_at
 from libs.common.secrets import RingFile, SecretsError, UnknownKeyError
+from libs.common.stored_secrets import PROVIDER, check_ring, read_credentials
 from libs.common.streams import EVENTS, SECRETS, secret_subject
 from services.providers.ports import Known, SecretLostError
 
@@ -36,40 +36,32 @@ class StoredSecrets:
     async def put(self, provider_id: int, secret: Mapping[str, str]) -> str:
         """Encrypt and store; the version's name."""
         version = str(uuid4())
-        subject = secret_subject(KIND, provider_id, version)
+        subject = secret_subject(PROVIDER, provider_id, version)
         await put_sealed(self._bus, self._ring, subject, orjson.dumps(dict(secret)), msg_id=version)
         return version
 
     async def get(self, provider_id: int, version: str) -> Mapping[str, str]:
-        """Read and decrypt. Raises `SecretLostError`, `SecretsError`, `UnavailableError` (its key is not here yet)."""
+        """Read and decrypt. Raises `SecretLostError`, `UnavailableError` (its key is not here yet)."""
         try:
-            return await self._get(provider_id, version)
+            secret = await self._read(provider_id, version)
         except UnknownKeyError as error:
             raise UnavailableError(f"{error}, or has not arrived here yet") from error
-
-    async def _get(self, provider_id: int, version: str) -> Mapping[str, str]:
-        try:
-            secret = await read_secret(self._bus, self._ring, provider_id, version)
-        except BusError as error:
-            raise UnavailableError("the stored credentials cannot be read") from error
+        except SecretsError as error:
+            raise SecretLostError(f"the credentials of provider {provider_id} are damaged: {error}") from error
         if secret is None:
             raise SecretLostError(f"the credentials of provider {provider_id} are not stored any more")
         return secret
 
+    async def _read(self, provider_id: int, version: str) -> Mapping[str, str] | None:
+        try:
+            return await read_credentials(self._bus, self._ring, provider_id, version)
+        except BusError as error:
+            raise UnavailableError("the stored credentials cannot be read") from error
+
     async def check(self, providers: Iterable[ProviderState]) -> None:
-        """The canary at start: every stored secret decrypts. Raises `SecretsError` naming the first that does not."""
-        for provider in tuple(providers):  # a view changes while its secrets are read
-            if provider.credential_version is None:
-                continue
-            try:
-                await self._get(provider.id, provider.credential_version)
-            except SecretLostError as lost:
-                # Nothing decrypts wrongly, so the service may start: somebody has to give them anew.
-                log.error("%s: give them anew", lost)  # noqa: TRY400 - the text says it all
-            except SecretsError as error:
-                raise SecretsError(
-                    f"{error}: the key ring is not the one that provider {provider.id} was stored with"
-                ) from error
+        """The canary at start. Raises `SecretsError` (another installation's ring) and `UnavailableError`."""
+        named = ((provider.id, provider.credential_version) for provider in tuple(providers))
+        await check_ring(PROVIDER, named, self._read, encrypts=True)
 
     async def clean(self, known: Known[ProviderState], *, unnamed_for: float = _UNNAMED_FOR) -> int:
         """Delete versions that no provider names and that are older; how many. Raises `BusError`.
@@ -78,7 +70,7 @@ class StoredSecrets:
         what is older than the log, or of a provider that it has never heard of, is kept.
         """
         named = {
-            secret_subject(KIND, provider.id, provider.credential_version)
+            secret_subject(PROVIDER, provider.id, provider.credential_version)
             for provider in known.live.values()
             if provider.credential_version is not None
         }
@@ -86,7 +78,7 @@ class StoredSecrets:
         log_began = datetime.fromisoformat((await self._bus.stream_state(EVENTS)).created).timestamp()
         unnamed = [
             message
-            async for message in self._bus.direct_batch(SECRETS, f"secret.{KIND}.>")
+            async for message in self._bus.direct_batch(SECRETS, f"secret.{PROVIDER}.>")
             if message.subject not in named
             and log_began < written_at(message) < limit
             and int(message.subject.split(".")[2]) <= highest

@@ -1,18 +1,15 @@
 """From a provider's settings and its encrypted secret to a relay that can send."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from libs.common.bus import Bus
 from libs.common.events.provider import ProviderState
-from libs.common.provider_secrets import read_secret
 from libs.common.relay.opening import Patience, Surroundings, open_relay
 from libs.common.relay.port import Relay, Trouble
 from libs.common.secrets import RingFile, SecretsError, UnknownKeyError
+from libs.common.stored_secrets import PROVIDER, check_ring, read_credentials
 from services.sender.adapters.journal import persistently
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class Relays:
         what does not decrypt under its own key never will.
         """
         try:
-            secret = await self._secret(provider)
+            secret = await self._credentials(provider)
         except UnknownKeyError as error:
             return Trouble("connection", f"The provider's credentials cannot be read yet: {error}")
         except SecretsError as error:
@@ -40,35 +37,18 @@ class Relays:
     async def check(self, providers: Iterable[ProviderState]) -> None:
         """The canary at start: with another installation's ring every provider would be stopped, one after the other.
 
-        Raises `SecretsError` when nothing decrypts and something is wrong. A single damaged secret is its provider's
-        trouble alone.
+        Raises `SecretsError`.
         """
-        read, wrong = 0, None
-        for provider in tuple(providers):  # a view changes while its secrets are read
-            if provider.credential_version is None:
-                continue
-            try:
-                await self._secret(provider)
-            except UnknownKeyError as error:
-                log.warning("provider %d waits for its key: %s", provider.id, error)
-            except SecretsError as error:
-                log.error("provider %d: %s", provider.id, error)  # noqa: TRY400 - the text says it all
-                wrong = wrong if isinstance(error, _NotStoredError) else error
-            else:
-                read += 1
-        if wrong is not None and not read:
-            log.critical("%s. Start with the right TEMPS_KEYRING_FILE.", wrong)
-            raise wrong
+        named = ((provider.id, provider.credential_version) for provider in tuple(providers))
+        await check_ring(PROVIDER, named, self._read, encrypts=False)
 
-    async def _secret(self, provider: ProviderState) -> Mapping[str, str]:
-        version = provider.credential_version
-        if version is None:
+    async def _credentials(self, provider: ProviderState) -> Mapping[str, str]:
+        if provider.credential_version is None:
             return {}
-        secret = await persistently(lambda: read_secret(self.bus, self.ring, provider.id, version))
+        secret = await self._read(provider.id, provider.credential_version)
         if secret is None:
-            raise _NotStoredError("they are not in the store")
+            raise SecretsError("they are not in the store")
         return secret
 
-
-class _NotStoredError(SecretsError):
-    """Nothing decrypts wrongly: somebody has to give them anew."""
+    async def _read(self, provider_id: int, version: str) -> Mapping[str, str] | None:
+        return await persistently(lambda: read_credentials(self.bus, self.ring, provider_id, version))

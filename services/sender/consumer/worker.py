@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from libs.common.consume import View
 from libs.common.events.provider import ProviderState
 from libs.common.relay.opening import Patience
+from libs.common.tasks import end
 from services.sender.adapters.journal import LogJournal, persistently
 from services.sender.adapters.outlet import OpenRelay, ProviderOutlet
 from services.sender.adapters.presence import Presence
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 LANES = ("normal",)
 """`high` and `bulk` come with priorities: then a feeder asks them in turn, without waiting, before it waits on all."""
 _HAND_BACK_SECONDS = 1.5
-_CANCEL_AGAIN = 0.2
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class Worker:
                 self._feeders.remove(presence)
             await self._drain()
             if presence is not None:
-                await cancelled([presence])
+                await end([presence])
                 await self.presence.leave()
 
     async def _until_changed(self) -> None:
@@ -119,14 +119,14 @@ class Worker:
     async def _drain(self) -> None:
         """Fetch no more; let what is on its way out end; hand back what nothing was sent of."""
         deadline = time.monotonic() + self.drain_seconds
-        await cancelled(self._feeders)
+        await end(self._feeders)
         held = list(self.feeding.hands.held.values())
         tasks = {each.task for each in held if each.task is not None}
         if tasks:
             await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
         self.feeding.gate.draining = True
         left = [each for each in held if each.task is not None and not each.task.done()]
-        await cancelled([each.task for each in left if each.task is not None])
+        await end([each.task for each in left if each.task is not None])
         await self._hand_back([each for each in left if each.untouched])
         for outlet in self.outlets.values():
             await outlet.close()
@@ -149,15 +149,3 @@ class Worker:
             return
         await self.journal.schedule(held.attempt)
         await held.acknowledge()
-
-
-async def cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended.
-
-    Once is not enough: `asyncio.wait_for` of Python 3.11 loses a cancellation that comes together with its result.
-    """
-    pending = {task for task in tasks if not task.done()}
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN)

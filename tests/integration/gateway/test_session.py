@@ -1,11 +1,14 @@
 """Sessions: logging in and out, and what a browser must say besides the cookie."""
 
 import asyncio
+import logging
 from pathlib import Path
+
+import pytest
 
 from deploy.local.servers import NatsAddress
 from libs.common.resealing import keys_in_use
-from libs.common.secrets import KeyRing, new_key, read_key_ring, write_key_ring
+from libs.common.secrets import KeyRing, SecretsError, new_key, read_key_ring, write_key_ring
 from tests.integration.gateway.stack import EMAIL, PASSWORD, Answer, Stack, stack
 
 WRONG = "The address or the password is wrong."
@@ -173,3 +176,18 @@ async def test_keys_are_rotated_while_people_log_in_and_a_key_that_is_missing_is
         assert (refused.status, refused.json()["error_code"]) == (503, "UNAVAILABLE")
         write_key_ring(file, KeyRing("k2", {"k2": second}))
         assert (await log_in(made)).status == 204
+
+
+async def test_another_installations_ring_ends_the_start(
+    clean_nats: NatsAddress, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def started_anew_with_another_ring() -> None:
+        async with stack(clean_nats, tmp_path) as made:
+            write_key_ring(tmp_path / "ring", KeyRing("k1", {"k1": new_key()}))
+            await made.restart()
+
+    with caplog.at_level(logging.CRITICAL), pytest.raises(ExceptionGroup) as ended:
+        await started_anew_with_another_ring()
+    assert ended.value.subgroup(SecretsError) is not None
+    assert "user 1" in caplog.text
+    assert "TEMPS_KEYRING_FILE" in caplog.text

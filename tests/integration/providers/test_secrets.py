@@ -52,6 +52,23 @@ def test_a_key_that_is_missing_is_told_likewise(clean_nats: NatsAddress, tmp_pat
     assert ended.value.subgroup(SecretsError) is not None
 
 
+def test_one_damaged_secret_keeps_nobody_from_mending_it(clean_nats: NatsAddress, tmp_path: Path) -> None:
+    async def damaged(api: Api) -> None:
+        await api.made(credentials=LOGIN)
+        await api.made(credentials=LOGIN)
+        first, _ = sorted(await api.secrets(), key=lambda each: each.subject)
+        await api.bus.publish(first.subject, first.data[:-1] + bytes([first.data[-1] ^ 1]))
+
+    async def mended(api: Api) -> None:
+        told = await api("PATCH", "/api/email-providers/1", {"smtp_credentials": {"password": "new"}})
+        assert (told.status, "anew" in told.json["suggestion"]) == (409, True)
+        assert (await api("PATCH", "/api/email-providers/1", {"smtp_credentials": LOGIN})).status == 200
+        assert (await api("PATCH", "/api/email-providers/2", {"smtp_credentials": {"password": "new"}})).status == 200
+
+    with_service(clean_nats, tmp_path, damaged)
+    with_service(clean_nats, tmp_path, mended)
+
+
 def test_versions_that_no_fact_names_are_deleted_when_they_are_old(clean_nats: NatsAddress, tmp_path: Path) -> None:
     async def scenario(api: Api) -> None:
         await api.made(credentials=LOGIN)

@@ -1,7 +1,8 @@
 """Scaleway's words to ours: what an answer means for the provider, the message and each recipient.
 
 Errors are told apart by their `type` first and by status only where there is none: a gateway in front of the API
-answers too, as HTML or plain text. Sources: scaleway-sdk-go `scw/errors.go`, django-anymail's live tests.
+answers too, as HTML or plain text. Which types there are: scaleway-sdk-go, `scw/errors.go` (2026). What they mean for a
+message is documented nowhere; each row whose meaning is our judgement says what it is built on.
 """
 
 import re
@@ -19,12 +20,18 @@ Meaning = Literal["configuration", "quota", "throttled", "connection", "deferred
 _TYPES: Mapping[str, Meaning] = {
     "denied_authentication": "configuration",
     "permissions_denied": "configuration",
+    # 403, with `details` of quota, limit and current (errors.go): 10,000 emails a month unless raised (Scaleway's docs,
+    # "Transactional Email capabilities and limits", 2025-10-29).
     "quotas_exceeded": "quota",
     "too_many_requests": "throttled",
+    # 400: an address, a text shorter than ten characters (django-anymail's notes on Scaleway, 2026).
     "invalid_arguments": "failed",
+    # 412: the domain is not checked, or not in this project (recorded for terraform-provider-scaleway, 2025-10-28).
     "precondition_failed": "failed",
+    # 410: what is asked for is gone, and will not come back (errors.go).
     "resource_expired": "failed",
-    # The sending domain is being worked on: this mail waits. That is no reason for another provider to take over.
+    # 409 and 423: the sending domain is being worked on (errors.go), so this mail waits. Our judgement: that is no
+    # reason for another provider to take over.
     "transient_state": "deferred",
     "locked": "deferred",
 }
@@ -36,7 +43,7 @@ _STATUSES: Mapping[int, Meaning] = {
     408: "connection",  # the request did not arrive whole (RFC 9110 section 15.5.9)
     409: "deferred",
     423: "deferred",
-    429: "throttled",
+    429: "throttled",  # RFC 6585 section 4; the gateway's, as plain text or HTML
     # 500, 503 and their kin are the API's own word that it has not done it, as 451 after the final dot is: back off.
     # 502 and 504 are a gateway's word that it has not heard from the API, which may have taken the message
     # (RFC 9110 sections 15.6.3 and 15.6.5).

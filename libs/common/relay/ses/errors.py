@@ -1,7 +1,6 @@
 """What SES' refusals mean for us: its words to ours, in one table, first match wins.
 
-Codes: the errors of SES API v2 and the common errors of AWS' APIs (docs.aws.amazon.com/ses/latest/APIReference-V2,
-SendEmail and CommonErrors). They come with and without `Exception` at their end; the table has them without.
+Codes come with and without `Exception` at their end; the table has them without.
 """
 
 import re
@@ -69,35 +68,47 @@ _THROTTLING = frozenset({"Throttling", "TooManyRequests", "RequestLimitExceeded"
 _SIGNATURE = frozenset({"InvalidSignature", "SignatureDoesNotMatch", "IncompleteSignature"})
 _MESSAGE = frozenset({"MessageRejected", "BadRequest", "ValidationError", "Validation"})
 
+# "model" below: the errors that botocore 1.44 (2026) lists for SendEmail of `sesv2`; "common": CommonErrors in the API
+# reference (2026). A row without either was seen, where and when it says; a row that says nothing is in the model.
 _TABLE = (
-    # "Maximum sending rate exceeded" and "Daily message quota exceeded" share their code (manage-sending-quotas-errors
-    # in the developer guide).
+    # Common, and not in the model: a caller of aws/aws-sdk missed it there (its issue 76, 2021). Its text tells rate
+    # and quota apart ("Managing your Amazon SES sending limits", 2026: "Maximum sending rate exceeded", "Daily message
+    # quota exceeded"; the first with status 400 in awsdocs/amazon-ses-developer-guide, issue 60, 2022).
     _Row("quota", _THROTTLING, words=_words(r"quota exceeded|daily")),
     _Row("throttled", _THROTTLING),
+    # The model says "there are too many instances of the specified resource type", which SendEmail makes none of: for a
+    # message we take it for the account's quota, which an hour's wait does no harm.
     _Row("quota", frozenset({"LimitExceeded"})),
     _Row("configuration", frozenset({"AccountSuspended", "SendingPaused"}), _PAUSED),
-    # v1's name for it, and its text in v2, when one configuration set is paused.
+    # Names of API v1 (botocore's `ses`, 2010-12-01); emulators and older endpoints use them in v2 too.
     _Row("configuration", frozenset({"AccountSendingPaused", "ConfigurationSetSendingPaused"}), _PAUSED),
+    # "MessageRejected: Sending paused for this account. For more information, please check the inbox …": GoodServer,
+    # issue 419, 2023; hcengineering/platform, issue 8899, 2025.
     _Row("configuration", _MESSAGE, _PAUSED, _words(r"sending (is |has been )?paused")),
-    _Row("quota", _MESSAGE, about="account"),
+    _Row("quota", _MESSAGE, about="account"),  # the wordings and their sources are in `relay/wordings.py`
+    # Common. The clock is five minutes off; a signature that is too old says so in its text ("Troubleshooting Signature
+    # Version 4", 2026: "Signature expired: 20260504T… is now earlier than …", "Signature not yet current: …").
     _Row("configuration", frozenset({"RequestTimeTooSkewed", "RequestExpired"}), _CLOCK),
-    # "Signature expired: 20260504T… is now earlier than …", "Signature not yet current: …".
     _Row("configuration", _SIGNATURE, _CLOCK, _words(r"expired|not yet current")),
     _Row("configuration", _SIGNATURE, _KEYS),
+    # Common; `InvalidAccessKeyId` is S3's and EC2's word, which emulators use.
     _Row("configuration", frozenset({"UnrecognizedClient", "InvalidClientTokenId", "ExpiredToken"}), _KEYS),
     _Row("configuration", frozenset({"MissingAuthenticationToken", "InvalidAccessKeyId"}), _KEYS),
     _Row("configuration", frozenset({"AccessDenied", "NotAuthorized"}), _RIGHTS),
     _Row("configuration", frozenset({"OptInRequired", "SubscriptionRequired"}), _REGION),
     # SendEmail knows no other thing that could be missing than the configuration set or the template.
     _Row("configuration", frozenset({"NotFound", "ConfigurationSetDoesNotExist"}), _REGION),
+    # v1's text for the same (API reference of 2010-12-01, ConfigurationSetDoesNotExist).
     _Row("configuration", frozenset({"BadRequest"}), words=_words(r"configuration set .{0,80}does not exist")),
     _Row("failed", _MESSAGE | {"MailFromDomainNotVerified"}),
+    # Of two that change the account at once (model); common, the request came too slowly.
     _Row("connection", frozenset({"ConcurrentModification", "RequestTimeout"})),
-    # An outage of SES' own: it did not take the message, and another provider may.
+    # Common. An outage of SES' own: it did not take the message, and another provider may.
     _Row("connection", frozenset({"InternalFailure", "InternalServiceError", "ServiceUnavailable", "InternalServer"})),
 )
 
-# An answer without a code we know: by status. Bounds are inclusive.
+# An answer without a code we know: by status. Bounds are inclusive. It is a gateway's or a proxy's, so that the meaning
+# is HTTP's (RFC 9110 section 15, 2022), not SES'.
 _STATUSES: tuple[tuple[int, int, Kind, str | None], ...] = (
     (300, 399, "configuration", _ENDPOINT),
     (400, 400, "failed", None),
@@ -107,7 +118,7 @@ _STATUSES: tuple[tuple[int, int, Kind, str | None], ...] = (
     (413, 413, "failed", None),
     (429, 429, "throttled", None),
     (400, 499, "configuration", _ENDPOINT),
-    # A gateway says that it lost SES' answer, not that SES said no.
+    # A gateway says that it lost SES' answer, not that SES said no (sections 15.6.3 and 15.6.5).
     (502, 502, "unknown", None),
     (504, 504, "unknown", None),
     (500, 599, "connection", None),
