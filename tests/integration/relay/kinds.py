@@ -1,6 +1,6 @@
 """A kind of relay as the contract suite sees it: one of ours, a far side, and knobs that make the far side misbehave.
 
-A kind lives in `kinds_<name>.py` and is listed in test_contract.py. A knob that the far side does not have is None;
+A kind lives in `kinds_<name>.py`, where test_contract.py finds it. A knob that the far side does not have is None;
 the test then skips and says so. Knobs are turned after `opened()` and before the first send.
 """
 

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from libs.common.mime import Mailbox, build_message
 from libs.common.relay.port import IdentityRefused, Letter, RelayTroubled, SendResult, Submission
-from tests.integration.relay import kinds_memory, kinds_scaleway, kinds_ses, kinds_smtp
 from tests.integration.relay.kinds import (
     MAX_CONNECTIONS,
     OTHER_DOMAIN,
@@ -21,7 +22,10 @@ from tests.integration.relay.kinds import (
     turned,
 )
 
-KINDS: tuple[Kind, ...] = (*kinds_memory.KINDS, *kinds_smtp.KINDS, *kinds_scaleway.KINDS, *kinds_ses.KINDS)
+MODULES = sorted(file.stem for file in Path(__file__).parent.glob("kinds_*.py"))
+KINDS: tuple[Kind, ...] = tuple(
+    kind for module in MODULES for kind in import_module(f"tests.integration.relay.{module}").KINDS
+)
 BOB, CAROL, DAVE, ERIN = "bob@b.example", "carol@c.example", "dave@d.example", "erin@e.example"
 SUBJECT = "Your order is on its way"
 PATIENCE = 20.0
