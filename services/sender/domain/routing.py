@@ -102,14 +102,17 @@ def _at(
 
 
 def default_provider(providers: Mapping[int, ProviderState]) -> ProviderState | None:
-    """The default, if its kind takes mail of any domain, as SMTP relays do; there is at most one."""
+    """The default, if its kind takes mail of any domain, as SMTP relays do; there is at most one.
+
+    Of a kind that only a newer version knows, that one will know: its mail waits, for captured mail is sent to nobody.
+    """
     taking = (each for each in providers.values() if each.is_default and each.is_active)
     return next((each for each in taking if _takes_any_domain(each)), None)
 
 
 def _takes_any_domain(provider: ProviderState) -> bool:
     kind = kind_of(provider.provider_type)
-    return kind is not None and kind.takes_any_domain
+    return kind is None or kind.takes_any_domain
 
 
 def _lack(providers: Mapping[int, ProviderState]) -> str:

@@ -145,6 +145,13 @@ def test_the_route_of_a_moved_email_says_whose_it_is() -> None:
     assert rerouted(email, 1, 3, "why", named=False).reason == "default"
 
 
+def test_the_default_has_its_mail_also_when_only_a_newer_version_knows_its_kind() -> None:
+    default = provider_state(3, 25, is_default=True, provider_type="pigeon", smtp=None)
+    decision = decide_route("other.example", registered(), providers(ACTIVE, default))
+    assert isinstance(decision, Routed)
+    assert (decision.provider.id, decision.route.reason) == (3, "default")
+
+
 def test_an_unregistered_domain_goes_to_the_default() -> None:
     decision = decide_route("sub.acme.example", registered(), providers(ACTIVE, DEFAULT))
     assert isinstance(decision, Routed)
