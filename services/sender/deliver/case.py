@@ -39,9 +39,9 @@ class NoMessage:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Case:
-    """All that is known of an attempt so far. The handler makes a new one after each step.
+    """All that is known of an attempt so far. The handler fills it in step by step; `decide` only reads it.
 
     `earlier` is the fact that ended it before. `accepted` is None until it was read; `lost`: there is none. `provider`
     is its provider as it is, `gone` the last state of one that was deleted. `others_open`: another provider could send
@@ -64,6 +64,7 @@ class Case:
     closed: Closed | None = None
     others_open: bool = False
     target: Target | None = None
+    """Like `retry_at`, `home_lives` and `others_open`, it is up to date unless the attempt is `unhindered`."""
     unmade: NoMessage | None = None
     content: Content | None = field(default=None, repr=False)
     """None until it was read."""
@@ -76,6 +77,12 @@ class Case:
     """How often the provider said "too fast", the last answer included."""
     began: datetime | None = None
     """When the last hand-over began."""
+
+    @property
+    def unhindered(self) -> bool:
+        """Whether nothing stands in its way so far. Then no rule asks when to try again, or who else could send it."""
+        fine = not self.begun and not self.lost and self.unmade is None
+        return fine and self.answer is None and self.closed is None and self.provider is not None
 
     @property
     def owed(self) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ header is the theory of it; this module only finds out and acts.
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from services.sender.deliver import decide as rules
 from services.sender.deliver.alternatives import Alternatives, anybody_else
@@ -28,25 +27,27 @@ _BREATH = 0.01
 
 async def deliver_email(deps: DeliverDeps, work: Work) -> Finished:
     """One message of the queue. Raises what is a fault of ours; `write_off` ends such an attempt."""
-    case = await _looked_up(deps, work)
+    case = _begin(deps, work)
+    await _look_up(deps, work, case)
     if case.earlier is None and not case.begun:
-        case = await _read(deps, work, case)
-    while (decision := decide(case := _seen(deps, case))) is None:
+        await _read(deps, work, case)
+    while (decision := decide(_seen(deps, case))) is None:
         if case.answer is not None:
             # Nothing was sent: it is handed over once more, if it is still ours.
-            case = replace(case, answer=None, held=await work.lease.regain())
+            case.answer, case.held = None, await work.lease.regain()
         elif case.submission is None:
-            case = await _built(deps, case)
+            await _build(deps, case)
         else:
-            case = await _handed_over(deps, work, case)
+            await _hand_over(deps, work, case)
     return await _act(deps, work, case, decision)
 
 
 async def write_off(deps: DeliverDeps, work: Work, *, begun: bool) -> Finished:
     """A fault of ours ended the attempt; `begun`: the relay may have the message."""
-    case = replace(_begin(deps, work), begun=begun)
+    case = _begin(deps, work)
+    case.begun = begun
     if case.accepted is None and work.attempt.pending is None:
-        case = replace(case, accepted=await deps.mailroom.accepted(work.attempt))
+        case.accepted = await deps.mailroom.accepted(work.attempt)
     return await _act(deps, work, case, rules.write_off(_seen(deps, case)))
 
 
@@ -57,61 +58,60 @@ def _begin(deps: DeliverDeps, work: Work) -> Case:
     return Case(work.attempt, deps.now(), None, accepted=work.accepted)
 
 
-async def _looked_up(deps: DeliverDeps, work: Work) -> Case:
+async def _look_up(deps: DeliverDeps, work: Work, case: Case) -> None:
     """Has it ended before, or has a lost worker begun with it? Asked where the message's way here leaves a doubt."""
-    case = _begin(deps, work)
     doubt = examine(work.attempt, work.handed, untouched=work.untouched)
     if doubt is None:
-        return case
-    begun = doubt.begun
-    found = await deps.journal.find(work.attempt, redelivered=doubt.redelivered)
-    if found is None:
-        found, begun = await deps.colleagues.settle(work.attempt, begun=begun)
-    if found is None and begun and not case.owed:
-        case = replace(case, accepted=await deps.mailroom.accepted(work.attempt))
-    return replace(case, earlier=found, begun=begun)
+        return
+    case.begun = doubt.begun
+    case.earlier = await deps.journal.find(work.attempt, redelivered=doubt.redelivered)
+    if case.earlier is None:
+        case.earlier, case.begun = await deps.colleagues.settle(work.attempt, begun=doubt.begun)
+    if case.earlier is None and case.begun and not case.owed:
+        case.accepted = await deps.mailroom.accepted(work.attempt)
 
 
-async def _read(deps: DeliverDeps, work: Work, case: Case) -> Case:
-    accepted = case.accepted or await deps.mailroom.accepted(work.attempt)
-    if accepted is None:
-        return replace(case, lost=True)
-    case = replace(case, accepted=accepted)
+async def _read(deps: DeliverDeps, work: Work, case: Case) -> None:
+    if case.accepted is None:
+        case.accepted = await deps.mailroom.accepted(work.attempt)
     others = _alternatives(deps, case)
-    if others is not None and (others.depend_on_content or work.attempt.provider_id not in deps.providers):
+    if others is None:
+        case.lost = True
+    elif others.depend_on_content or work.attempt.provider_id not in deps.providers:
         # Known before anything is tried, so that asking who else could send it costs nothing while it waits.
-        return await _with_content(deps, case)
-    return case
+        await _read_content(deps, case)
 
 
-async def _with_content(deps: DeliverDeps, case: Case) -> Case:
-    if case.content is not None or case.accepted is None:
-        return case
-    return replace(case, content=await deps.mailroom.content(case.accepted))
+async def _read_content(deps: DeliverDeps, case: Case) -> None:
+    if case.content is None and case.accepted is not None:
+        case.content = await deps.mailroom.content(case.accepted)
 
 
 def _seen(deps: DeliverDeps, case: Case) -> Case:
     """The case with everything that may change at any moment as it is now."""
-    attempt, now = case.attempt, deps.now()
-    retry_at = deps.retry_at(
-        accepted_at=attempt.accepted_at, attempt=attempt.number, now=now, email_id=attempt.email_id
-    )
-    home_lives = case.accepted is not None and home_id(case.accepted) in deps.providers
-    case = replace(case, now=now, retry_at=retry_at, home_lives=home_lives)
+    attempt = case.attempt
+    case.now = deps.now()
     if case.answer is None:
         # Once asked, it is the provider as it was asked that is decided about, whatever became of it meanwhile.
-        provider, gone = deps.providers.get(attempt.provider_id), deps.deleted.get(attempt.provider_id)
+        case.provider, case.gone = deps.providers.get(attempt.provider_id), deps.deleted.get(attempt.provider_id)
         outlet = deps.outlets.get(attempt.provider_id)
-        closed = outlet.closed() if outlet is not None and provider is not None else None
-        case = replace(case, provider=provider, gone=gone, closed=closed)
+        case.closed = outlet.closed() if outlet is not None and case.provider is not None else None
+    if case.unhindered:
+        return case
+    case.retry_at = deps.retry_at(
+        accepted_at=attempt.accepted_at, attempt=attempt.number, now=case.now, email_id=attempt.email_id
+    )
+    case.home_lives = case.accepted is not None and home_id(case.accepted) in deps.providers
     others = _alternatives(deps, case)
     if others is None:
         return case
     if case.provider is None and case.gone is not None:
-        return replace(case, target=others.heir(case.gone))
+        case.target = others.heir(case.gone)
+        return case
     waits = case.closed is not None and attempt.pinned
-    others_open = waits and anybody_else(attempt.provider_id, deps.providers, deps.is_open)
-    return replace(case, target=others.open(), others_open=others_open)
+    case.others_open = waits and anybody_else(attempt.provider_id, deps.providers, deps.is_open)
+    case.target = others.open()
+    return case
 
 
 def _alternatives(deps: DeliverDeps, case: Case) -> Alternatives | None:
@@ -120,24 +120,25 @@ def _alternatives(deps: DeliverDeps, case: Case) -> Alternatives | None:
     return Alternatives(case.attempt, case.accepted, deps.providers, deps.deleted, deps.is_open, case.content)
 
 
-async def _built(deps: DeliverDeps, case: Case) -> Case:
+async def _build(deps: DeliverDeps, case: Case) -> None:
     """The message, for those who are owed a try; or why there is none."""
-    case = await _with_content(deps, case)
+    await _read_content(deps, case)
     accepted, content = case.accepted, case.content
     if accepted is None or content is None:
-        lost = NoMessage("content_lost", "The stored content of this email is lost or is not its own.")
-        return replace(case, unmade=lost)
+        case.unmade = NoMessage("content_lost", "The stored content of this email is lost or is not its own.")
+        return
     owed = recipients(case.attempt, accepted)
     try:
         if size_of(content) > OFF_LOOP_CHARACTERS:
-            return replace(case, submission=await asyncio.to_thread(build_submission, accepted, content, owed))
-        return replace(case, submission=build_submission(accepted, content, owed))
+            case.submission = await asyncio.to_thread(build_submission, accepted, content, owed)
+        else:
+            case.submission = build_submission(accepted, content, owed)
     except ValueError as error:
         log.warning("email %s: no message can be made of it: %s", case.attempt.email_id, error)
-        return replace(case, unmade=NoMessage("invalid_message", f"No message can be made of it: {error}"))
+        case.unmade = NoMessage("invalid_message", f"No message can be made of it: {error}")
 
 
-async def _handed_over(deps: DeliverDeps, work: Work, case: Case) -> Case:
+async def _hand_over(deps: DeliverDeps, work: Work, case: Case) -> None:
     """Wait for a turn at its provider and hand it over; without an answer where it had better go elsewhere."""
     submission, others, began = case.submission, _alternatives(deps, case), deps.now()
     if submission is None or others is None:
@@ -146,12 +147,13 @@ async def _handed_over(deps: DeliverDeps, work: Work, case: Case) -> Case:
     try:
         answer = await outlet.send(submission, work.lease.confirm, lambda: others.open() is not None)
     except NoSlotsError:
-        return replace(case, has_slots=False)
+        case.has_slots = False
+        return
     if answer is None:
         await asyncio.sleep(_BREATH)
-        return case
-    fast = answer.trouble is not None and answer.trouble.kind == "throttled"
-    return replace(case, answer=answer, began=began, throttled=case.throttled + fast)
+        return
+    case.answer, case.began = answer, began
+    case.throttled += answer.trouble is not None and answer.trouble.kind == "throttled"
 
 
 # ------------------------------------------------------------------------------------------------------------ act

@@ -8,7 +8,7 @@ from typing import Any
 from libs.common.relay.http.gate import Gate
 
 
-async def test_an_end_that_nobody_has_read_yet_is_seen_before_anybody_is_asked() -> None:
+async def test_a_connection_that_has_just_ended_is_not_used() -> None:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)  # noqa: FBT003 - the library's own argument
     transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)

@@ -178,7 +178,7 @@ def test_a_literal_is_an_address_as_written(host: str, *, expected: bool) -> Non
     assert (literal(host) is not None) is expected
 
 
-async def test_a_dead_name_is_looked_up_once_for_all_who_want_it_and_holds_up_no_other() -> None:
+async def test_a_dead_name_is_looked_up_once_and_delays_no_other() -> None:
     asked: list[str] = []
     held = asyncio.Event()
 

@@ -60,7 +60,7 @@ def test_a_provider_takes_only_what_its_kind_takes() -> None:
     assert others(*providers, accepted=long).open() == Target(THIRD), "what nobody has read suits nobody with limits"
 
 
-def test_a_deleted_providers_mail_goes_to_its_fallbacks_then_to_the_default() -> None:
+def test_a_deleted_providers_mail_goes_to_fallbacks_then_default() -> None:
     assert others(SECOND, THIRD, DEFAULT, deleted=[HOME]).heir(HOME) == Target(SECOND)
     assert others(SECOND, DEFAULT, deleted=[HOME], shut={2}).heir(HOME) == Target(DEFAULT, named=False)
     assert others(SECOND, deleted=[HOME], shut={2}).heir(HOME) == Target(SECOND), "it will be open some day"

@@ -76,7 +76,7 @@ def test_2_an_attempt_that_moved_before_is_put_there_again() -> None:
     assert end_of(case(earlier=moved)) == Decision(End.REPEAT, earlier=moved)
 
 
-def test_3_what_a_lost_worker_may_have_begun_is_unknown_and_tried_again_at_once() -> None:
+def test_3_what_a_lost_worker_may_have_begun_is_unknown() -> None:
     given = case(begun=True)
     fact = fact_of(given, EmailUnknown)
     assert (fact.stage, fact.policy, fact.next_at) == ("worker_lost", "retry", NOW)
@@ -85,7 +85,7 @@ def test_3_what_a_lost_worker_may_have_begun_is_unknown_and_tried_again_at_once(
     assert (schedule.number, schedule.provider_id, schedule.pinned) == (2, 1, True)
 
 
-def test_3_an_email_that_kills_its_worker_is_sent_at_once_only_the_first_time() -> None:
+def test_3_an_email_that_keeps_killing_workers_is_retried_later() -> None:
     assert fact_of(case(of={"number": 2}, begun=True), EmailUnknown).next_at == LATER
 
 
@@ -166,7 +166,7 @@ def test_12_a_guest_of_a_closed_provider_waits_for_its_own() -> None:
     assert end_of(case(**GUEST, closed=DOWN)).only_with_lease
 
 
-def test_13_what_is_pinned_to_a_closed_provider_makes_room_for_others() -> None:
+def test_13_mail_pinned_to_a_closed_provider_makes_room() -> None:
     given = case(of={"pinned": True}, closed=DOWN, others_open=True)
     decision = end_of(given)
     assert (decision.end, decision.fact, decision.only_with_lease) == (End.PARKED, None, True)
@@ -181,8 +181,19 @@ def test_14_it_waits_or_is_handed_over(given: Case) -> None:
 # -------------------------------------------------------------------------------------------------- after a hand-over
 
 
-def test_14_a_hand_over_that_was_given_up_before_the_final_dot_is_made_again() -> None:
+def test_14_an_attempt_abandoned_before_the_dot_is_made_again() -> None:
     assert decide(case(answer=SendResult(abandoned=True), target=TO_SECOND)) is None
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{}, {"held": False}, {"has_slots": False}, {"earlier": ended("deferred", recipients=[], next_at=None)}],
+)
+def test_14_an_attempt_without_hindrance_asks_for_nothing_else(members: dict[str, Any]) -> None:
+    plain = case(**members)
+    assert plain.unhindered
+    other = case(**members, retry_at=None, target=TO_SECOND, others_open=True, home_lives=False)
+    assert decide(plain) == decide(other)
 
 
 def test_15_a_provider_that_wants_less_is_offered_it_five_times() -> None:

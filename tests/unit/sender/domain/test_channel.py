@@ -94,7 +94,7 @@ def test_4_at_a_closed_provider_they_look_around_once_a_second(state: dict[str, 
     assert second.turn is Turn.ELSEWHERE
 
 
-def test_4_a_login_that_is_refused_halts_all_until_somebody_mends_it() -> None:
+def test_4_a_refused_login_halts_the_channel() -> None:
     channel = Channel(HERE, 2)
     channel.ask(nowhere)
     (request,) = channel.assign(0, may_write=True)
@@ -107,7 +107,7 @@ def test_4_a_login_that_is_refused_halts_all_until_somebody_mends_it() -> None:
     assert turns(channel) == [Turn.SEND]
 
 
-def test_5_6_7_an_open_circuit_is_tried_out_by_one_when_its_pause_is_over() -> None:
+def test_5_6_7_one_message_tries_out_an_open_circuit() -> None:
     channel = opened(Channel(HERE, 4))
     for _ in range(3):
         channel.ask(nowhere)
@@ -129,7 +129,7 @@ def test_7_who_tries_it_out_and_leaves_makes_room_for_another() -> None:
     assert turns(channel, FIRST_PAUSE) == [Turn.SEND]
 
 
-def test_8_connections_and_rate_limit_who_goes_first_come_first_served() -> None:
+def test_8_connections_and_rate_limit_who_goes_in_order() -> None:
     channel = Channel(HERE.model_copy(update={"rate_limit_per_second": 10.0}), 2)
     row = [channel.ask(nowhere) for _ in range(4)]
     assert channel.assign(0, may_write=True) == row[:1]
@@ -153,7 +153,7 @@ def test_a_smaller_share_lets_nobody_follow_until_enough_have_left() -> None:
     assert turns(channel) == [Turn.SEND]
 
 
-def test_what_an_old_connection_learns_is_not_held_against_new_settings() -> None:
+def test_an_old_connections_failure_does_not_count() -> None:
     channel = Channel(HERE, 2)
     channel.ask(nowhere)
     (request,) = channel.assign(0, may_write=True)
@@ -162,7 +162,7 @@ def test_what_an_old_connection_learns_is_not_held_against_new_settings() -> Non
     assert channel.closed(0) is None
 
 
-def test_changed_settings_forget_an_open_circuit_and_other_changes_do_not() -> None:
+def test_new_connection_settings_close_the_circuit() -> None:
     channel = opened(Channel(HERE, 2))
     assert channel.configure(HERE.model_copy(update={"name": "other"}), 2) is False
     assert channel.breaker.is_open
