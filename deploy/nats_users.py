@@ -3,7 +3,7 @@
 One table for every way of deploying. Only what is named is allowed. Reading is by stream, because a direct get names
 its subject in the body, where no permission looks; writing is by subject, so that only the service that owns a kind of
 fact can write it. No service may delete a stream, and none may hear another's answers: each has an inbox prefix of its
-own, `_INBOX_<user>`, which `libs.common.bus` derives from the user's name.
+own, `_INBOX_<user>`, which `libs.common.jetstream` derives from the user's name.
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,9 @@
 
 The state is in the files alone. A ring with one key gets a new one, active at once: every process looks at the file
 before it uses a key. A ring with several is in the middle of a rotation: their owners encrypt everything anew
-(`libs.common.resealing`), and when nothing names an old key any more the old keys go. What an old key once protected
-and somebody has copied is not protected by a new one: after a leak the credentials themselves have to be changed.
+(`libs.common.vault.rotation`), and when nothing names an old key any more the old keys go. What an old key once
+protected and somebody has copied is not protected by a new one: after a leak the credentials themselves have to be
+changed.
 """
 
 import asyncio
@@ -20,9 +21,10 @@ from pathlib import Path
 from deploy.local.credentials import GATEWAY_KEY_RING, KEY_RING
 from deploy.local.errors import LocalError
 from deploy.local.home import Home, running_pid
-from libs.common.bus import Bus, BusError
-from libs.common.resealing import GRACE, keys_in_use
-from libs.common.secrets import KeyRing, SecretsError, new_key, read_key_ring, write_key_ring
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.errors import BusError
+from libs.common.vault.keyring import KeyRing, SecretsError, new_key, read_key_ring, write_key_ring
+from libs.common.vault.rotation import GRACE, keys_in_use
 
 CONNECT_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0  # without any progress

@@ -8,18 +8,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from libs.common import logs
-from libs.common.bus import Bus
-from libs.common.postgres import Database
-from libs.common.principal import read_key
-from libs.common.projector import Projector, live_schemas, read_model
-from libs.common.serve import ASGIApp, Service, background, create_app, run
+from libs.common.jetstream.bus import Bus
 from libs.common.settings import load
-from services.analytics.api import audit as audit_routes
-from services.analytics.api import emails as email_routes
-from services.analytics.api import tracking as tracking_routes
-from services.analytics.handlers.dependencies import Dependencies
-from services.analytics.handlers.operate import operate
-from services.analytics.projections import audit, emails, facts, tracking
+from libs.common.web import ASGIApp, Service, background, create_app, run
+from libs.common.web.principal import read_key
+from services.analytics.audit import api as audit_routes
+from services.analytics.audit import fold as audit
+from services.analytics.context import Dependencies
+from services.analytics.emails import api as email_routes
+from services.analytics.emails import fold as emails
+from services.analytics.events import api as tracking_routes
+from services.analytics.events import fold as tracking
+from services.analytics.log_copy import fold as facts
+from services.analytics.operate import operate
+from services.analytics.postgres import Database
+from services.analytics.projector import Projector, live_schemas, read_model
 from services.analytics.settings import Settings
 
 MODELS = tuple(read_model(module) for module in (facts, emails, tracking, audit))

@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class Checkpoints(Protocol):
-    """The positions of the read models, as `libs.common.projector.Projector` keeps them."""
+    """The positions of the read models, as `services.analytics.projector.Projector` keeps them."""
 
     def position(self, stream: str, model: str | None = None) -> int:
         """The last sequence of `stream` that is applied."""

@@ -9,37 +9,38 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from libs.common import apikey
-from libs.common.append import append_to_set
-from libs.common.bus import Bus, BusError
-from libs.common.consume import View
 from libs.common.errors import TempsError, UnavailableError
-from libs.common.events import Actor, Envelope, Fact, new_envelope
-from libs.common.principal import read_key
-from libs.common.resealing import keep_resealed
-from libs.common.secrets import RingFile
-from libs.common.serve import ASGIApp, Service, background, create_app, run, serve_also
+from libs.common.facts import Actor, Envelope, Fact, new_envelope
+from libs.common.jetstream.append import append_to_set
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.errors import BusError
+from libs.common.jetstream.views import View
 from libs.common.settings import load
-from libs.common.stored_secrets import USER
-from services.gateway.adapters.freshness import FreshView
-from services.gateway.adapters.secrets import PasswordHashes
-from services.gateway.adapters.upstream import Upstream
-from services.gateway.api.deps import Deps
-from services.gateway.api.edge import Gateway
-from services.gateway.api.keys import key_routes
-from services.gateway.api.pages import own_document, pages
-from services.gateway.api.session import session_routes
-from services.gateway.api.users import user_routes
-from services.gateway.api.wire import GuardedProtocol
-from services.gateway.domain.limits import RateLimit
-from services.gateway.domain.routes import RouteTable
-from services.gateway.handlers.authenticate import Authenticator
-from services.gateway.handlers.bootstrap import FirstSteps
-from services.gateway.handlers.openapi import MergedDocument
-from services.gateway.handlers.passwords import Passwords
-from services.gateway.handlers.proxy import Proxy
-from services.gateway.handlers.sessions import Login
-from services.gateway.projections.keys import Keys
-from services.gateway.projections.users import Users
+from libs.common.vault.keyring import RingFile
+from libs.common.vault.rotation import keep_resealed
+from libs.common.vault.store import USER
+from libs.common.web import ASGIApp, Service, background, create_app, run, serve_also
+from libs.common.web.principal import read_key
+from services.gateway.auth.authenticate import Authenticator
+from services.gateway.auth.first_steps import FirstSteps
+from services.gateway.auth.freshness import FreshView
+from services.gateway.auth.keys_api import key_routes
+from services.gateway.auth.keys_fold import Keys
+from services.gateway.auth.login import Login
+from services.gateway.auth.password_hashes import PasswordHashes
+from services.gateway.auth.passwords import Passwords
+from services.gateway.auth.session_api import session_routes
+from services.gateway.auth.users_api import user_routes
+from services.gateway.auth.users_fold import Users
+from services.gateway.context import Deps
+from services.gateway.docs_pages.merged_document import MergedDocument
+from services.gateway.docs_pages.pages import own_document, pages
+from services.gateway.proxy.edge import Gateway
+from services.gateway.proxy.proxy import Proxy
+from services.gateway.proxy.rate_limit_rules import RateLimit
+from services.gateway.proxy.route_rules import RouteTable
+from services.gateway.proxy.upstream import Upstream
+from services.gateway.proxy.wire import GuardedProtocol
 from services.gateway.settings import GatewaySettings
 
 log = logging.getLogger("services.gateway")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from libs.common.events.key import KeyState
-from libs.common.events.user import UserState
+from libs.common.facts.key import KeyState
+from libs.common.facts.user import UserState
 
 
 class RefusedError(Exception):

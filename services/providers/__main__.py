@@ -6,25 +6,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from libs.common.bus import Bus, BusError
-from libs.common.consume import View
 from libs.common.errors import UnavailableError
-from libs.common.principal import read_key
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.errors import BusError
+from libs.common.jetstream.views import View
 from libs.common.relay.opening import surroundings
-from libs.common.resealing import keep_resealed
-from libs.common.secrets import RingFile
-from libs.common.serve import ASGIApp, Service, background, create_app, run
 from libs.common.settings import load
-from libs.common.stored_secrets import PROVIDER
-from services.providers.adapters.dns import Dns
-from services.providers.adapters.messages import compose
-from services.providers.adapters.relays import OpenRelays
-from services.providers.adapters.secrets import StoredSecrets
-from services.providers.api.domains import domain_routes
-from services.providers.api.providers import provider_routes
+from libs.common.vault.keyring import RingFile
+from libs.common.vault.rotation import keep_resealed
+from libs.common.vault.store import PROVIDER
+from libs.common.web import ASGIApp, Service, background, create_app, run
+from libs.common.web.principal import read_key
+from services.providers.accounts.api import provider_routes
+from services.providers.accounts.credential_store import StoredSecrets
+from services.providers.accounts.test_message import compose
 from services.providers.ports import Registry, Relays
-from services.providers.projections.states import known_domains, known_providers, known_users
+from services.providers.relays import OpenRelays
+from services.providers.sending_domains.api import domain_routes
+from services.providers.sending_domains.dns import Dns
 from services.providers.settings import ProvidersSettings
+from services.providers.states_fold import known_domains, known_providers, known_users
 
 log = logging.getLogger("services.providers")
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from libs.common.bus import Bus
-from libs.common.consume import View
-from libs.common.events import Actor, Envelope, Fact, new_envelope
-from libs.common.events.domain import DomainState
-from libs.common.events.provider import ProviderState
-from libs.common.events.user import UserState
+from libs.common.facts import Actor, Envelope, Fact, new_envelope
+from libs.common.facts.domain import DomainState
+from libs.common.facts.provider import ProviderState
+from libs.common.facts.user import UserState
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.views import View
 from libs.common.mime.addresses import Mailbox
 from libs.common.relay.port import Relay, Submission, Trouble
-from services.providers.domain.dns_records import Question, Seen
-from services.providers.domain.provider_test import ProviderTestEmail
+from services.providers.accounts.test_message_rules import ProviderTestEmail
+from services.providers.sending_domains.dns_record_rules import Question, Seen
 
 State = TypeVar("State", covariant=True)  # noqa: PLC0105 - State is what it is
 

@@ -5,35 +5,35 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from libs.common.bus import Bus
-from libs.common.consume import View
-from libs.common.principal import read_key
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.views import View
 from libs.common.relay.opening import surroundings
-from libs.common.secrets import RingFile
-from libs.common.serve import ASGIApp, Service, Shortcut, background, create_app, run
 from libs.common.settings import load
-from services.sender.adapters.directory import ViewedDirectory
-from services.sender.adapters.gate import Gate
-from services.sender.adapters.journal import LogJournal
-from services.sender.adapters.log_space import LogSpace
-from services.sender.adapters.mailroom import LogMailroom
-from services.sender.adapters.outlet import ProviderOutlet
-from services.sender.adapters.presence import Presence, Timing
-from services.sender.adapters.recent import RecentOutcomes
-from services.sender.adapters.relays import Relays
-from services.sender.adapters.server_start import server_started_at
-from services.sender.api.emails import emails, send_email
-from services.sender.api.send_body import SendEmail
-from services.sender.consumer.audit import Audit
-from services.sender.consumer.colleagues import AskingColleagues
-from services.sender.consumer.feeder import Feeding
-from services.sender.consumer.hands import ACK_WAIT, Hands
-from services.sender.consumer.worker import Worker
+from libs.common.vault.keyring import RingFile
+from libs.common.web import ASGIApp, Service, Shortcut, background, create_app, run
+from libs.common.web.principal import read_key
+from services.sender.accept.accept_email import AcceptDeps
+from services.sender.accept.api import emails, send_email
+from services.sender.accept.body import SendEmail
+from services.sender.accept.directory import ViewedDirectory
+from services.sender.accept.log_space import LogSpace
+from services.sender.channel.provider_channel import ProviderOutlet
+from services.sender.channel.relays import Relays
+from services.sender.channel.send_gate import Gate
+from services.sender.cluster.membership import Presence, Timing
+from services.sender.cluster.peers import AskingColleagues
+from services.sender.cluster.server_start import server_started_at
+from services.sender.deliver.audit import Audit
+from services.sender.deliver.email_store import LogMailroom
+from services.sender.deliver.feeder import Feeding
+from services.sender.deliver.in_flight import ACK_WAIT, Hands
+from services.sender.deliver.outcome_log import LogJournal
+from services.sender.deliver.recent_outcomes import RecentOutcomes
+from services.sender.deliver.retry_rules import next_attempt_at
 from services.sender.deliver.work import DeliverDeps, RetryAt
-from services.sender.domain.retry import next_attempt_at
-from services.sender.handlers.accept_email import AcceptDeps
-from services.sender.projections.domains import Domains
-from services.sender.projections.providers import Providers
+from services.sender.deliver.worker import Worker
+from services.sender.domains_fold import Domains
+from services.sender.providers_fold import Providers
 from services.sender.settings import SenderSettings, WorkerSettings
 
 MAX_REQUEST = 20 * 2**20

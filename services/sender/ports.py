@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from libs.common.content import Content
-from libs.common.events import Envelope
-from libs.common.events.domain import DomainState
-from libs.common.events.email import EmailFact
-from libs.common.events.provider import ProviderState
+from libs.common.facts import Envelope
+from libs.common.facts.domain import DomainState
+from libs.common.facts.email import EmailFact
+from libs.common.facts.provider import ProviderState
+from libs.common.jetstream.content import Content
 from libs.common.relay.port import BeforeDot, SendResult, Submission
-from services.sender.domain.attempt import Attempt
-from services.sender.domain.routing import Closed
+from services.sender.deliver.attempt_rules import Attempt
+from services.sender.routing_rules import Closed
 
 
 class Directory(Protocol):

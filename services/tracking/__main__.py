@@ -5,18 +5,18 @@ import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from libs.common.bus import Bus
-from libs.common.facts_of import AcceptedLookup
-from libs.common.principal import read_key
-from libs.common.serve import ASGIApp, Service, background, create_app, run
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.email_log import AcceptedLookup
 from libs.common.settings import load
-from services.tracking.adapters.spool import Spool
-from services.tracking.api.description import PATHS
-from services.tracking.api.hits import Door, hit_routes
-from services.tracking.domain.limits import EmailLimit, VisitorLimit
-from services.tracking.handlers.record import Recorder
-from services.tracking.handlers.replay import replay
+from libs.common.web import ASGIApp, Service, background, create_app, run
+from libs.common.web.principal import read_key
+from services.tracking.hits.api import Door, hit_routes
+from services.tracking.hits.description import PATHS
+from services.tracking.hits.limit_rules import EmailLimit, VisitorLimit
+from services.tracking.hits.record import Recorder
 from services.tracking.settings import TrackingSettings
+from services.tracking.spool.replay import replay
+from services.tracking.spool.spool import Spool
 
 
 def main() -> None:

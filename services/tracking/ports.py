@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from libs.common.bus import PubAck
-from libs.common.events import Envelope
+from libs.common.facts import Envelope
+from libs.common.jetstream.bus import PubAck
 
 
 class Accepted(Protocol):
-    """The fact that began an email; `libs.common.facts_of.AcceptedLookup`."""
+    """The fact that began an email; `libs.common.jetstream.email_log.AcceptedLookup`."""
 
     def cached(self, email_id: UUID) -> Envelope | None:
         """What is remembered, without a read."""
@@ -22,7 +22,7 @@ class Accepted(Protocol):
 
 
 class Log(Protocol):
-    """Where facts go; `libs.common.bus.Bus`."""
+    """Where facts go; `libs.common.jetstream.Bus`."""
 
     @property
     def connected(self) -> bool: ...
@@ -35,7 +35,7 @@ class Log(Protocol):
 
 
 class Keep(Protocol):
-    """Records on disk, oldest first; `services.tracking.adapters.spool.Spool`."""
+    """Records on disk, oldest first; `services.tracking.spool.spool.Spool`."""
 
     def append(self, record: bytes) -> bool: ...
 

@@ -21,8 +21,8 @@ import uvloop
 
 from deploy.local.servers import running_nats
 from libs.common import apikey
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
 from tests.bench.load import LoadResult, load
 
 COUNT = int(os.environ.get("TEMPS_BENCH_REQUESTS", "10000"))
@@ -189,7 +189,7 @@ def _free_port() -> int:
 
 
 def _serve(port: int) -> None:
-    from libs.common.serve import http_server  # noqa: PLC0415 - the measuring side needs no server
+    from libs.common.web import http_server  # noqa: PLC0415 - the measuring side needs no server
 
     uvloop.run(http_server(answers_at_once, host="127.0.0.1", port=port).serve())
 

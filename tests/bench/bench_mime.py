@@ -9,7 +9,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from libs.common.mime import build_message, parse_address
-from services.sender.domain.rewrite import rewrite
+from services.sender.links.rewrite_rules import rewrite
 
 EMAIL_ID = "01934f3e-0000-7000-8000-00000000002a"
 DATE = datetime(2026, 3, 1, 9, 5, 7, tzinfo=UTC)

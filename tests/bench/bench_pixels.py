@@ -13,12 +13,12 @@ from uuid import UUID
 
 from deploy.local.ports import free_port
 from deploy.local.servers import running_nats
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus
-from libs.common.events import uuid7
-from libs.common.principal import HEADER, Principal, sign
-from libs.common.streams import TRACKING
-from services.tracking.domain.hits import Hit, fact_of
+from libs.common.facts import uuid7
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.streams import TRACKING
+from libs.common.web.principal import HEADER, Principal, sign
+from services.tracking.hits.hit_rules import Hit, fact_of
 from tests.bench.load import load
 from tests.integration.tracking.service import LINKS, accept
 

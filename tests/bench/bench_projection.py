@@ -17,11 +17,11 @@ import uvloop
 
 from deploy.local import postgres
 from deploy.local.servers import running_nats, running_postgres
-from libs.common.bus import Bus
-from libs.common.consume import read_in_order
-from libs.common.events import Envelope, decode, timestamp, uuid7
-from libs.common.projector import Projector, ReadModel, rebuild
-from libs.common.streams import EVENTS, LOG, TRACKING
+from libs.common.facts import Envelope, decode, timestamp, uuid7
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.streams import EVENTS, LOG, TRACKING
+from libs.common.jetstream.views import read_in_order
+from services.analytics.projector import Projector, ReadModel, rebuild
 from tests.support.projecting import log_at, publish
 
 EMAILS = int(os.environ.get("TEMPS_BENCH_EMAILS", "25000"))

@@ -18,8 +18,8 @@ from typing import Any
 import uvloop
 
 from deploy.local import proc
-from libs.common.bus import Bus
-from libs.common.events import uuid7
+from libs.common.facts import uuid7
+from libs.common.jetstream.bus import Bus
 from tests.bench.load import LoadResult, load
 from tests.e2e.client import Api, until
 from tests.e2e.stack import Stack, running

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from libs.common.events import FACTS
+from libs.common.facts import FACTS
 
 SCHEMAS = Path(__file__).parent / "schemas"
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from deploy.local.inbox.__main__ import InboxSettings
-from libs.common.bootstrap import BootstrapSettings
+from libs.common.jetstream.bootstrap import BootstrapSettings
 from libs.common.known_settings import PREFIX
 from services.analytics.settings import Settings as AnalyticsSettings
 from services.gateway.settings import GatewaySettings

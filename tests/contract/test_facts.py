@@ -13,8 +13,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
-from libs.common.events import FACTS, Envelope, parse
-from libs.common.events.registry import UPCASTERS
+from libs.common.facts import FACTS, Envelope, parse
+from libs.common.facts.registry import UPCASTERS
 from tests.contract.examples import example, in_words_of, words
 
 SCHEMAS = Path(__file__).parent / "schemas"

@@ -26,7 +26,9 @@ for service in sys.argv[1:]:
         print(found.name)
 """
 # What may not ask for the time: rules and folds are handed it, so that a replay gives what the first run gave.
-TIMELESS = ("services/*/domain/**/*.py", "services/analytics/projections/**/*.py", "libs/common/mime/**/*.py")
+PURE = ("rules", "decide", "fold")
+"""How a file is called, or how its name ends, that holds rules, a decision or a fold."""
+TIMELESS = (*(f"services/**/*{name}.py" for name in PURE), "libs/common/mime/**/*.py")
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
 
 
@@ -43,6 +45,14 @@ def test_every_service_but_analytics_runs_where_psycopg_is_not_installed() -> No
     assert done.returncode == 0, done.stderr
     for service in services:
         assert f"services.{service}.__main__" in done.stdout
+
+
+def test_every_pure_file_is_held_to_it() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    held = {name for each in contracts if "are pure" in each["name"] for name in each["source_modules"]}
+    files = {file for name in PURE for file in (ROOT / "services").rglob(f"*{name}.py")}
+    pure = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files}
+    assert pure <= held, pure - held
 
 
 @pytest.mark.parametrize("pattern", TIMELESS)

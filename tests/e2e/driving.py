@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from libs.common.append import append
-from libs.common.bus import Bus
-from libs.common.events import new_envelope
-from libs.common.events.domain import DomainCreated
+from libs.common.facts import new_envelope
+from libs.common.facts.domain import DomainCreated
+from libs.common.jetstream.append import append
+from libs.common.jetstream.bus import Bus
 from tests.e2e.client import Answer, Api, until
 from tests.support.canaries import Canaries
 from tests.support.echoing import EchoingHttp, EchoingRelay

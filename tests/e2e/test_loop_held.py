@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from libs.common.serve.loop_watch import LIMIT_SECONDS
+from libs.common.web.loop_watch import LIMIT_SECONDS
 from tests.e2e.client import Api
 from tests.e2e.stack import Stack
 

@@ -17,9 +17,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from deploy.local.ports import free_port
-from libs.common.bus import Bus
-from libs.common.resealing import keys_in_use
-from libs.common.secrets import read_key_ring
+from libs.common.jetstream.bus import Bus
+from libs.common.vault.keyring import read_key_ring
+from libs.common.vault.rotation import keys_in_use
 from tests.e2e.client import Api, until
 from tests.e2e.load import Load
 from tests.e2e.stack import Stack, running

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.nats_users import USERS
-from libs.common.secrets import read_key_ring
+from libs.common.vault.keyring import read_key_ring
 from tests.e2e.client import until
 from tests.e2e.driving import (
     RELAYS,

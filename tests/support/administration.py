@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from libs.common.events import Actor, Fact
-from libs.common.events.domain import DomainCreated, DomainDeleted, DomainState, DomainVerificationFailed
-from libs.common.events.key import KeyCreated, KeyDeleted, KeyState
-from libs.common.events.provider import (
+from libs.common.facts import Actor, Fact
+from libs.common.facts.domain import DomainCreated, DomainDeleted, DomainState, DomainVerificationFailed
+from libs.common.facts.key import KeyCreated, KeyDeleted, KeyState
+from libs.common.facts.provider import (
     ProviderCreated,
     ProviderDeleted,
     ProviderState,
@@ -16,7 +16,7 @@ from libs.common.events.provider import (
     SmtpEndpoint,
     Stopped,
 )
-from libs.common.events.user import UserCreated, UserState, UserUpdated
+from libs.common.facts.user import UserCreated, UserState, UserUpdated
 from tests.support.history import BEGINNING, History, attempted, hit, new_id, submitted
 
 CANARY = "canary-3b9c"

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.bus import Bus
-from libs.common.postgres import Database as Pool
-from libs.common.projector import live_schemas
-from libs.common.serve import Service, create_app
+from libs.common.jetstream.bus import Bus
+from libs.common.web import Service, create_app
 from services.analytics.__main__ import MODELS, ROUTERS, STATEMENT_SECONDS
-from services.analytics.handlers.dependencies import Dependencies
+from services.analytics.context import Dependencies
+from services.analytics.postgres import Database as Pool
+from services.analytics.projector import live_schemas
 from tests.support.asgi import Answer, App, ask, principal
 
 KEY = b"k" * 32

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from libs.common.principal import HEADER, Principal, sign
+from libs.common.web.principal import HEADER, Principal, sign
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 

@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 from uuid import UUID, uuid5
 
-from libs.common.events import Actor, Envelope, Fact, new_envelope, parse, timestamp, uuid7
-from libs.common.streams import EVENTS, TRACKING
+from libs.common.facts import Actor, Envelope, Fact, new_envelope, parse, timestamp, uuid7
+from libs.common.jetstream.streams import EVENTS, TRACKING
 
 BEGINNING = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 _SPACE = UUID("6f2b1a52-6f0f-4a0b-9d3b-52c2d6f1d2aa")

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from libs.common.events import Envelope
+from libs.common.facts import Envelope
 from tests.support.history import History
 
 _WINS = ("bounced", "delivered", "sent", "captured", "failed", "queued")

@@ -11,13 +11,13 @@ from uuid import UUID
 
 import nats
 
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus
-from libs.common.events import Envelope, timestamp
-from libs.common.postgres import Session
-from libs.common.projector import Projector, ReadModel, read_model
-from libs.common.streams import EVENTS, LOG
-from services.analytics.projections import facts
+from libs.common.facts import Envelope, timestamp
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.streams import EVENTS, LOG
+from services.analytics.log_copy import fold as facts
+from services.analytics.postgres import Session
+from services.analytics.projector import Projector, ReadModel, read_model
 from tests.backing import Database
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from libs.common.events import Envelope
-from libs.common.postgres import Session
-from libs.common.projector import ReadModel, read_model
-from services.analytics.projections import audit, emails, facts, tracking
+from libs.common.facts import Envelope
+from services.analytics.audit import fold as audit
+from services.analytics.emails import fold as emails
+from services.analytics.events import fold as tracking
+from services.analytics.log_copy import fold as facts
+from services.analytics.postgres import Session
+from services.analytics.projector import ReadModel, read_model
 from tests.backing import Database
 
 MODELS = tuple(read_model(module) for module in (facts, emails, tracking, audit))

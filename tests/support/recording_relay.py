@@ -6,7 +6,7 @@ import email.policy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from libs.common.events.domain import DnsRecord
+from libs.common.facts.domain import DnsRecord
 from libs.common.relay.port import (
     BeforeDot,
     Identity,

@@ -11,9 +11,9 @@ import psycopg
 from psycopg import sql
 
 from deploy.local import postgres, proc
-from libs.common.bus import Bus
-from libs.common.content import decode_content
-from libs.common.streams import CONTENT
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.content import decode_content
+from libs.common.jetstream.streams import CONTENT
 from tests.e2e.stack import Stack
 
 Seen = Iterator[tuple[str, bytes]]

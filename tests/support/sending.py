@@ -14,33 +14,28 @@ from uuid import UUID
 
 import orjson
 
-from libs.common.append import append, publish_durably
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus, BusError
-from libs.common.consume import View
-from libs.common.events import Actor, Envelope, Fact, new_envelope
-from libs.common.events.domain import DomainCreated, DomainState
-from libs.common.events.provider import (
-    ProviderCreated,
-    ProviderDeleted,
-    ProviderState,
-    ProviderUpdated,
-    SmtpEndpoint,
-)
-from libs.common.facts_of import facts_of
-from libs.common.secrets import KeyRing
-from libs.common.serve import background
-from libs.common.streams import secret_subject
+from libs.common.facts import Actor, Envelope, Fact, new_envelope
+from libs.common.facts.domain import DomainCreated, DomainState
+from libs.common.facts.provider import ProviderCreated, ProviderDeleted, ProviderState, ProviderUpdated, SmtpEndpoint
+from libs.common.jetstream.append import append, publish_durably
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.email_log import facts_of
+from libs.common.jetstream.errors import BusError
+from libs.common.jetstream.streams import secret_subject
+from libs.common.jetstream.views import View
+from libs.common.vault.keyring import KeyRing
+from libs.common.web import background
 from services.sender.__main__ import make_worker
-from services.sender.adapters.directory import ViewedDirectory
-from services.sender.adapters.log_space import LogSpace
-from services.sender.adapters.presence import Timing
-from services.sender.api.send_body import read_send_body
-from services.sender.consumer.worker import Worker
+from services.sender.accept.accept_email import AcceptDeps, Accepted, accept_email
+from services.sender.accept.body import read_send_body
+from services.sender.accept.directory import ViewedDirectory
+from services.sender.accept.log_space import LogSpace
+from services.sender.cluster.membership import Timing
 from services.sender.deliver.work import RetryAt
-from services.sender.handlers.accept_email import AcceptDeps, Accepted, accept_email
-from services.sender.projections.domains import Domains
-from services.sender.projections.providers import Providers
+from services.sender.deliver.worker import Worker
+from services.sender.domains_fold import Domains
+from services.sender.providers_fold import Providers
 from services.sender.settings import WorkerSettings
 
 ACTOR = Actor(id="test", kind="system")

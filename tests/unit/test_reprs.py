@@ -13,25 +13,25 @@ from deploy.local import credentials, stack
 from deploy.local.home import open_home
 from deploy.local.postgres import Passwords
 from deploy.local.stack import Plan
-from libs.common.bus import Bus
-from libs.common.events.provider import SmtpEndpoint
+from libs.common.facts.provider import SmtpEndpoint
+from libs.common.jetstream.bus import Bus
 from libs.common.relay.opening import Surroundings, open_relay
 from libs.common.relay.scaleway.settings import ScalewaySettings
 from libs.common.relay.ses.settings import SesSettings
 from libs.common.relay.smtp.settings import SmtpSettings
-from libs.common.secrets import KeyRing, RingFile, write_key_ring
-from libs.common.serve import Service
 from libs.common.settings import RelaySettings
+from libs.common.vault.keyring import KeyRing, RingFile, write_key_ring
+from libs.common.web import Service
 from services.analytics.settings import Settings as AnalyticsSettings
-from services.gateway.adapters.secrets import PasswordHashes
-from services.gateway.api.keys import CreatedApiKey
-from services.gateway.api.session import LogIn
-from services.gateway.handlers.bootstrap import FirstSteps
-from services.providers.adapters.secrets import StoredSecrets
-from services.providers.api.requests import CreateProvider, UpdateProvider
-from services.providers.domain.changes import Change, Draft
-from services.providers.domain.credentials import Credentials
-from services.sender.adapters.relays import Relays
+from services.gateway.auth.first_steps import FirstSteps
+from services.gateway.auth.keys_api import CreatedApiKey
+from services.gateway.auth.password_hashes import PasswordHashes
+from services.gateway.auth.session_api import LogIn
+from services.providers.accounts.change_rules import Change, Draft
+from services.providers.accounts.credential_rules import Credentials
+from services.providers.accounts.credential_store import StoredSecrets
+from services.providers.requests import CreateProvider, UpdateProvider
+from services.sender.channel.relays import Relays
 from tests.support.canaries import Canaries, found_in, needles
 from tests.support.sending import provider_state
 

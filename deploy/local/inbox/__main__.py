@@ -7,9 +7,9 @@ from pathlib import Path
 from deploy.local.inbox.api import routes
 from deploy.local.inbox.smtp import serve_smtp
 from deploy.local.inbox.store import Mailbox
-from libs.common.principal import read_key
-from libs.common.serve import ASGIApp, Service, create_app, run
 from libs.common.settings import Settings, load
+from libs.common.web import ASGIApp, Service, create_app, run
+from libs.common.web.principal import read_key
 
 
 class InboxSettings(Settings):

@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 from deploy.local.inbox.message import content
 from deploy.local.inbox.store import Mailbox, Summary
 from libs.common.errors import NotFoundError
-from libs.common.serve import Page, PageNumber, PageSize, PathId, ResponseModel, requires, router
+from libs.common.web import Page, PageNumber, PageSize, PathId, ResponseModel, requires, router
 
 routes = router()
 

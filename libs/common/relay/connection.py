@@ -1,6 +1,6 @@
 """What a connection to a provider depends on: a change of it is a fresh start, any other change is not."""
 
-from libs.common.events.provider import ProviderState
+from libs.common.facts.provider import ProviderState
 from libs.common.relay.kinds import kind_of
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Literal
 
-from libs.common.events.provider import ProviderState
+from libs.common.facts.provider import ProviderState
 from libs.common.relay.kinds import kind_of
 from libs.common.relay.outbound import OutboundPolicy
 from libs.common.relay.port import Relay, Trouble

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from libs.common.events.domain import DnsRecord, DomainStatus
+from libs.common.facts.domain import DnsRecord, DomainStatus
 from libs.common.mime.addresses import Mailbox
 
 Verdict = Literal["accepted", "deferred", "bounced", "failed"]

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from libs.common.content import Content
-from libs.common.events import Envelope
-from libs.common.events.email import EmailFact
-from libs.common.events.provider import ProviderState
+from libs.common.facts import Envelope
+from libs.common.facts.email import EmailFact
+from libs.common.facts.provider import ProviderState
+from libs.common.jetstream.content import Content
 from libs.common.relay.port import SendResult, Submission
-from services.sender.deliver.alternatives import Target
-from services.sender.domain.attempt import Attempt, home_id, recipients
-from services.sender.domain.routing import Closed
+from services.sender.deliver.alternative_rules import Target
+from services.sender.deliver.attempt_rules import Attempt, home_id, recipients
+from services.sender.routing_rules import Closed
 
 
 class End(Enum):

@@ -46,16 +46,16 @@ is unknown is *pinned*, which means that it never moves to another provider.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from libs.common.events import Envelope
-from libs.common.events.email import EmailFact, EmailRerouted, RecipientOutcome, Route
-from libs.common.events.provider import ProviderState
+from libs.common.facts import Envelope
+from libs.common.facts.email import EmailFact, EmailRerouted, RecipientOutcome, Route
+from libs.common.facts.provider import ProviderState
 from libs.common.relay.port import SendResult, Trouble
-from services.sender.deliver.alternatives import Target
+from services.sender.deliver import outcome_rules as outcome
+from services.sender.deliver.alternative_rules import Target
+from services.sender.deliver.attempt_rules import PARKED, home_id
 from services.sender.deliver.case import Case, Decision, End
-from services.sender.domain import outcome
-from services.sender.domain.attempt import PARKED, home_id
-from services.sender.domain.outcome import Tried, next_attempt
-from services.sender.domain.routing import Closed, named, rerouted
+from services.sender.deliver.outcome_rules import Tried, next_attempt
+from services.sender.routing_rules import Closed, named, rerouted
 
 THROTTLED_TRIES = 5
 """How often a message is offered to a provider that wants less per second, before the attempt ends."""

@@ -8,13 +8,13 @@ import asyncio
 import logging
 
 from services.sender.deliver import decide as rules
-from services.sender.deliver.alternatives import Alternatives, anybody_else
+from services.sender.deliver.alternative_rules import Alternatives, anybody_else
+from services.sender.deliver.attempt_rules import home_id, recipients
 from services.sender.deliver.case import Case, Decision, End, NoMessage
 from services.sender.deliver.decide import LEFT, decide
+from services.sender.deliver.message_rules import build_submission, size_of
+from services.sender.deliver.redelivery_rules import examine
 from services.sender.deliver.work import DeliverDeps, Finished, Work
-from services.sender.domain.attempt import home_id, recipients
-from services.sender.domain.message import build_submission, size_of
-from services.sender.domain.suspicion import examine
 from services.sender.ports import NoSlotsError
 
 log = logging.getLogger(__name__)

@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
-from libs.common.events import Envelope
-from libs.common.events.provider import ProviderState
+from libs.common.facts import Envelope
+from libs.common.facts.provider import ProviderState
+from services.sender.deliver.attempt_rules import Attempt
 from services.sender.deliver.case import End
-from services.sender.domain.attempt import Attempt
-from services.sender.domain.retry import next_attempt_at
-from services.sender.domain.suspicion import Handed
+from services.sender.deliver.redelivery_rules import Handed
+from services.sender.deliver.retry_rules import next_attempt_at
 from services.sender.ports import Colleagues, Journal, Lease, Mailroom, Outlet
 
 
 class RetryAt(Protocol):
-    """`services.sender.domain.retry.next_attempt_at`."""
+    """`services.sender.deliver.retry_rules.next_attempt_at`."""
 
     def __call__(self, *, accepted_at: datetime, attempt: int, now: datetime, email_id: UUID) -> datetime | None: ...
 

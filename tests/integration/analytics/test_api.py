@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from libs.common.events import Actor
+from libs.common.facts import Actor
 from tests.backing import Database, PostgresServer, new_database
 from tests.support.answering import Answering, answering, within
 from tests.support.history import BEGINNING, History, attempted, hit, new_id, submitted

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from services.analytics.domain.audit import NAMES
+from services.analytics.audit.rules import NAMES
 from tests.backing import Database, PostgresServer, new_database
 from tests.support.administration import CANARY, CAPTURED, EMAIL, a_day
 from tests.support.answering import Answering, answering

@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
-from libs.common.events import Envelope
-from libs.common.postgres import Database as Pool
-from libs.common.projector import live_schemas
-from services.analytics.domain.audit import NAMES
-from services.analytics.handlers.list_audit import AuditFilter, page_statement
+from libs.common.facts import Envelope
+from services.analytics.audit.list_audit import AuditFilter, page_statement
+from services.analytics.audit.rules import NAMES
+from services.analytics.postgres import Database as Pool
+from services.analytics.projector import live_schemas
 from tests.backing import Database
 from tests.support.administration import a_day
 from tests.support.read_models import MODELS, copies

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.events import Envelope
+from libs.common.facts import Envelope
 from tests.backing import Database
 from tests.support.history import BEGINNING as START
 from tests.support.history import History, attempted, hit, new_id, random_history, submitted

@@ -12,14 +12,14 @@ from uuid import UUID
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.append import append, publish_durably
-from libs.common.bus import Bus
-from libs.common.content import EMAIL_ID_HEADER, Content, encode_content, sha256_of
-from libs.common.events import Actor, Envelope, timestamp, uuid7
-from libs.common.events.key import KeyCreated
-from libs.common.projector import compare, rebuild
-from libs.common.streams import content_subject
+from libs.common.facts import Actor, Envelope, timestamp, uuid7
+from libs.common.facts.key import KeyCreated
+from libs.common.jetstream.append import append, publish_durably
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.content import EMAIL_ID_HEADER, Content, encode_content, sha256_of
+from libs.common.jetstream.streams import content_subject
 from services.analytics.__main__ import MODELS, open_service
+from services.analytics.projector import compare, rebuild
 from services.analytics.settings import Settings
 from tests.backing import Database
 from tests.support.administration import key

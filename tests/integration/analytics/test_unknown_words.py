@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from libs.common.events.provider import ProviderCreated, SmtpEndpoint
+from libs.common.facts.provider import ProviderCreated, SmtpEndpoint
 from tests.backing import Database
 from tests.support.administration import ANN, provider
 from tests.support.answering import answering

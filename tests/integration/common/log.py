@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from deploy.local.servers import NatsAddress
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus
-from libs.common.events import Actor, Envelope, new_envelope
-from libs.common.events.email import EmailDeferred
-from libs.common.events.key import KeyCreated, KeyState
+from libs.common.facts import Actor, Envelope, new_envelope
+from libs.common.facts.email import EmailDeferred
+from libs.common.facts.key import KeyCreated, KeyState
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
 from tests.support.wire import Wire
 
 ACTOR = Actor(id="test", kind="system")

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.append import Expected, append, append_to_set, publish_durably
-from libs.common.bus import Bus, WrongSequenceError
-from libs.common.consume import View
 from libs.common.errors import ConflictError, LogFullError, OutcomeUnknownError, UnavailableError
-from libs.common.events import Envelope, uuid7
-from libs.common.streams import CONTENT, EVENTS
+from libs.common.facts import Envelope, uuid7
+from libs.common.jetstream.append import Expected, append, append_to_set, publish_durably
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.errors import WrongSequenceError
+from libs.common.jetstream.streams import CONTENT, EVENTS
+from libs.common.jetstream.views import View
 from tests.integration.common.log import deferred, key_created, wired_bus
 from tests.support.aio import run
 

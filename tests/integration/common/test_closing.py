@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from libs.common.bus import Bus
+from libs.common.jetstream.bus import Bus
 from tests.support.aio import run
 
 

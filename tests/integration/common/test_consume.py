@@ -8,13 +8,15 @@ from uuid import UUID
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.append import append
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus, ConsumerGoneError, Message
-from libs.common.consume import View, read_in_order
-from libs.common.events import Envelope, uuid7
-from libs.common.facts_of import AcceptedLookup, facts_of
-from libs.common.streams import EVENTS, QUEUE
+from libs.common.facts import Envelope, uuid7
+from libs.common.jetstream.append import append
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.email_log import AcceptedLookup, facts_of
+from libs.common.jetstream.errors import ConsumerGoneError
+from libs.common.jetstream.message import Message
+from libs.common.jetstream.streams import EVENTS, QUEUE
+from libs.common.jetstream.views import View, read_in_order
 from tests.backing import delete_streams
 from tests.integration.common.log import cut_and_reconnect, deferred, key_created, wired_bus
 from tests.support.aio import run

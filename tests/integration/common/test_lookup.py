@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from deploy.local.servers import NatsAddress
-from libs.common.append import append
-from libs.common.bus import Bus
-from libs.common.events import new_envelope, uuid7
-from libs.common.events.email import ContentRef, EmailCaptured, Recipient, Route
-from libs.common.facts_of import AcceptedLookup
+from libs.common.facts import new_envelope, uuid7
+from libs.common.facts.email import ContentRef, EmailCaptured, Recipient, Route
+from libs.common.jetstream.append import append
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.email_log import AcceptedLookup
 from tests.integration.common.log import ACTOR, wired_bus
 from tests.support.aio import run
 

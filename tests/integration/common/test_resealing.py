@@ -10,10 +10,14 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from deploy.local.servers import NatsAddress
-from libs.common.append import publish_durably
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus, Message, NotConnectedError
-from libs.common.resealing import (
+from libs.common.jetstream.append import publish_durably
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.errors import NotConnectedError
+from libs.common.jetstream.message import Message
+from libs.common.jetstream.streams import SECRETS
+from libs.common.vault.keyring import KeyRing, RingFile, key_id_of, new_key, write_key_ring
+from libs.common.vault.rotation import (
     delete_sealed,
     keep_resealed,
     keys_in_use,
@@ -22,8 +26,6 @@ from libs.common.resealing import (
     reseal,
     written_at,
 )
-from libs.common.secrets import KeyRing, RingFile, key_id_of, new_key, write_key_ring
-from libs.common.streams import SECRETS
 from tests.support.aio import run
 
 ONE, TWO = new_key(), new_key()

@@ -17,14 +17,14 @@ from uvicorn.server import ServerState
 
 from deploy.local.servers import NatsAddress
 from libs.common import apikey
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus
-from libs.common.principal import Principal, verify
-from libs.common.serve import http_server
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
+from libs.common.web import http_server
+from libs.common.web.principal import Principal, verify
 from services.gateway.__main__ import open_service
-from services.gateway.api.edge import Gateway
-from services.gateway.api.wire import GuardedProtocol
-from services.gateway.handlers.openapi import MergedDocument
+from services.gateway.docs_pages.merged_document import MergedDocument
+from services.gateway.proxy.edge import Gateway
+from services.gateway.proxy.wire import GuardedProtocol
 from services.gateway.settings import GatewaySettings
 from tests.support.wire import Wire
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import NatsAddress
-from services.gateway.api import wire
+from services.gateway.proxy import wire
 from tests.integration.gateway.stack import Answer, Stack, stack
 
 DEEP = b"[" * 50_000

@@ -9,8 +9,8 @@ import pytest
 
 from deploy.local.servers import NatsAddress
 from libs.common import apikey
-from libs.common.events import decode
-from libs.common.streams import EVENTS
+from libs.common.facts import decode
+from libs.common.jetstream.streams import EVENTS
 from tests.integration.gateway.stack import PASSWORD, Stack, stack
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.resealing import keys_in_use
-from libs.common.secrets import KeyRing, SecretsError, new_key, read_key_ring, write_key_ring
+from libs.common.vault.keyring import KeyRing, SecretsError, new_key, read_key_ring, write_key_ring
+from libs.common.vault.rotation import keys_in_use
 from tests.integration.gateway.stack import EMAIL, PASSWORD, Answer, Stack, stack
 
 WRONG = "The address or the password is wrong."

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.serve.clients import GONE
+from libs.common.web.clients import GONE
 from tests.integration.gateway.stack import Stack, stack
 from tests.support.programs import program
 

@@ -20,7 +20,7 @@ import pytest
 
 from deploy.local.parts import http_ready
 from deploy.local.ports import free_port
-from libs.common.principal import HEADER, Principal, sign
+from libs.common.web.principal import HEADER, Principal, sign
 
 
 @dataclass

@@ -12,8 +12,8 @@ import pytest
 
 from deploy.local.servers import NatsAddress, running_nats
 from deploy.nats_users import STREAMS, USERS
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
 
 PASSWORDS = {user: f"of-{user}" for user in USERS}
 SERVICES = frozenset(USERS) - {"operator"}

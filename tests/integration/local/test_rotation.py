@@ -17,11 +17,11 @@ from deploy.local.errors import LocalError
 from deploy.local.home import Home, Lock, open_home
 from deploy.local.rotation import rotate_keys
 from deploy.local.servers import NatsAddress
-from libs.common.append import publish_durably
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus
-from libs.common.resealing import keys_in_use
-from libs.common.secrets import KeyRing, key_id_of, read_key_ring, write_key_ring
+from libs.common.jetstream.append import publish_durably
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
+from libs.common.vault.keyring import KeyRing, key_id_of, read_key_ring, write_key_ring
+from libs.common.vault.rotation import keys_in_use
 
 
 @pytest.fixture

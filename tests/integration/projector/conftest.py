@@ -65,8 +65,8 @@ class OwnPostgres:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few hundred facts are a backlog, which is read, folded and staged ahead."""
-    monkeypatch.setattr("libs.common.projector.live.BATCH", 100)
-    monkeypatch.setattr("libs.common.projector.rebuilding._BATCH", 250)
+    monkeypatch.setattr("services.analytics.projector.live.BATCH", 100)
+    monkeypatch.setattr("services.analytics.projector.rebuilding._BATCH", 250)
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.bus import Bus
-from libs.common.postgres import AwayError, Session, role_of
-from libs.common.projector.checkpoints import FencedError, prepare, standing
-from libs.common.projector.lane import Lane
-from libs.common.projector.model import live
-from libs.common.projector.reading import LogReader
-from libs.common.streams import EVENTS, LOG, TRACKING
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.streams import EVENTS, LOG, TRACKING
+from services.analytics.postgres import AwayError, Session, role_of
+from services.analytics.projector.checkpoints import FencedError, prepare, standing
+from services.analytics.projector.model import live
+from services.analytics.projector.projection_run import Lane
+from services.analytics.projector.stream_reader import LogReader
 from tests.backing import Database
 from tests.support.projecting import (
     MODELS,
@@ -209,7 +209,7 @@ async def test_dropped_tables_are_filled_again_from_the_log(clean_nats: NatsAddr
 async def test_a_model_far_behind_catches_up_by_itself_while_the_others_go_on(
     clean_nats: NatsAddress, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libs.common.projector.live._FAR", 500)
+    monkeypatch.setattr("services.analytics.projector.live._FAR", 500)
     async with log_at(clean_nats.url) as bus:
         await publish(clean_nats.url, numbered(4000))
         async with projecting(bus, database, MODELS[:2]) as projector:

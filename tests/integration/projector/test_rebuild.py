@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.bus import Bus
-from libs.common.postgres import Database as Pool
-from libs.common.postgres import Session
-from libs.common.projector import Outcome, ReadModel, RebuildRefusedError, compare, rebuild
-from libs.common.projector.checkpoints import try_lock
-from libs.common.streams import EVENTS, TRACKING
-from services.analytics.handlers.operate import DIFFERS, DONE, IMPOSSIBLE, operate
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.streams import EVENTS, TRACKING
+from services.analytics.operate import DIFFERS, DONE, IMPOSSIBLE, operate
+from services.analytics.postgres import Database as Pool
+from services.analytics.postgres import Session
+from services.analytics.projector import Outcome, ReadModel, RebuildRefusedError, compare, rebuild
+from services.analytics.projector.checkpoints import try_lock
 from tests.backing import Database
 from tests.support.projecting import (
     LEDGER,

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.bus import Bus
 from libs.common.errors import UnavailableError
-from libs.common.events import Envelope
-from libs.common.postgres import Database as Pool
-from libs.common.projector import ReadModel
-from libs.common.streams import EVENTS, TRACKING
+from libs.common.facts import Envelope
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.streams import EVENTS, TRACKING
+from services.analytics.postgres import Database as Pool
+from services.analytics.projector import ReadModel
 from tests.backing import Database
 from tests.integration.projector.conftest import OwnPostgres
 from tests.support.projecting import (
@@ -165,7 +165,7 @@ async def test_another_fact_at_the_checkpoint_stops_everything(clean_nats: NatsA
 async def test_a_hole_in_the_log_stops_everything_before_it(
     clean_nats: NatsAddress, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libs.common.projector.live._DIVERGED_PAUSE", 0.1)
+    monkeypatch.setattr("services.analytics.projector.live._DIVERGED_PAUSE", 0.1)
     async with log_at(clean_nats.url) as bus:
         await publish(clean_nats.url, numbered(40))
         for sequence in (31, 32):
@@ -181,7 +181,7 @@ async def test_a_hole_in_the_log_stops_everything_before_it(
 async def test_it_goes_on_when_the_log_is_whole_again(
     clean_nats: NatsAddress, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libs.common.projector.live._DIVERGED_PAUSE", 0.1)
+    monkeypatch.setattr("services.analytics.projector.live._DIVERGED_PAUSE", 0.1)
     async with log_at(clean_nats.url) as bus:
         await _projected(bus, clean_nats, database, 20)
         await _falsify(database, "fact_id", "other")
@@ -270,7 +270,7 @@ async def test_a_frozen_postgres_is_noticed_and_waited_out(clean_nats: NatsAddre
 async def test_a_statement_that_never_ends_is_cut_off_and_tried_again(
     clean_nats: NatsAddress, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libs.common.projector.live.STATEMENT_SECONDS", 0.5)
+    monkeypatch.setattr("services.analytics.projector.live.STATEMENT_SECONDS", 0.5)
     async with log_at(clean_nats.url) as bus, projecting(bus, database) as projector:
         await publish(clean_nats.url, numbered(10))
         await reached(projector, bus)

@@ -1,10 +1,10 @@
 """verify-log finds what one side has and the other has not, and nothing else."""
 
 from deploy.local.servers import NatsAddress
-from libs.common.bus import Bus
-from libs.common.postgres import Session
-from libs.common.projector import Verdict, verify_log
-from libs.common.streams import EVENTS, TRACKING
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.streams import EVENTS, TRACKING
+from services.analytics.postgres import Session
+from services.analytics.projector import Verdict, verify_log
 from tests.backing import Database
 from tests.support.projecting import (
     FACTS,

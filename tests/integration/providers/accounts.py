@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from libs.common.events.domain import DnsRecord
-from libs.common.events.provider import ProviderState
+from libs.common.facts.domain import DnsRecord
+from libs.common.facts.provider import ProviderState
 from libs.common.relay.opening import Surroundings, open_relay
 from libs.common.relay.port import (
     BeforeDot,

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from libs.common.append import append
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus, Message
-from libs.common.events import Actor, Envelope, decode, new_envelope
-from libs.common.events.user import UserCreated, UserState
-from libs.common.streams import EVENTS, SECRETS
+from libs.common.facts import Actor, Envelope, decode, new_envelope
+from libs.common.facts.user import UserCreated, UserState
+from libs.common.jetstream.append import append
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.message import Message
+from libs.common.jetstream.streams import EVENTS, SECRETS
 from services.providers.__main__ import open_service
 from services.providers.ports import Relays
 from services.providers.settings import ProvidersSettings

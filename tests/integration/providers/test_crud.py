@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.secrets import read_key_ring
+from libs.common.vault.keyring import read_key_ring
 from tests.integration.providers.service import ADMIN, Api, fields, providers, scaleway, ses, smtp
 from tests.support.aio import run
 

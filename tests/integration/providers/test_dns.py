@@ -3,8 +3,8 @@
 import asyncio
 import socket
 
-from services.providers.adapters.dns import Dns
-from services.providers.domain.dns_records import Question, Seen
+from services.providers.sending_domains.dns import Dns
+from services.providers.sending_domains.dns_record_rules import Question, Seen
 from services.providers.settings import NameServer as Address
 from tests.support.aio import run
 from tests.support.name_server import NameServer

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.events.domain import DomainStatus
+from libs.common.facts.domain import DomainStatus
 from libs.common.relay.port import Identity, Trouble
-from services.providers.handlers import asking
+from services.providers import asking
 from tests.integration.providers.accounts import SPF, Account, Accounts, records_for
 from tests.integration.providers.service import Api, providers, scaleway, ses
 from tests.support.aio import run

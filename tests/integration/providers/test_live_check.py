@@ -10,12 +10,12 @@ import orjson
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.append import append
-from libs.common.events import Actor, new_envelope, parse
-from libs.common.events.provider import ProviderFact, ProviderStopped, Stopped
+from libs.common.facts import Actor, new_envelope, parse
+from libs.common.facts.provider import ProviderFact, ProviderStopped, Stopped
+from libs.common.jetstream.append import append
 from libs.common.relay.port import Trouble
-from libs.common.secrets import read_key_ring
-from services.providers.handlers import asking
+from libs.common.vault.keyring import read_key_ring
+from services.providers import asking
 from tests.integration.providers.accounts import Account, Accounts
 from tests.integration.providers.service import PROJECT, Api, fields, providers, scaleway, ses, smtp
 from tests.support.aio import run

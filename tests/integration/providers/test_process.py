@@ -14,7 +14,7 @@ from socket import socket
 from typing import Any
 
 from deploy.local.ports import free_port
-from libs.common.principal import HEADER, sign
+from libs.common.web.principal import HEADER, sign
 from tests.integration.providers.service import ADMIN, KEY, settings_for
 from tests.support.asgi import principal
 

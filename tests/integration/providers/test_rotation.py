@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.servers import NatsAddress
-from libs.common.bootstrap import bootstrap
-from libs.common.resealing import keys_in_use, reseal
-from libs.common.secrets import KeyRing, RingFile, new_key, read_key_ring, write_key_ring
-from libs.common.streams import EVENTS
-from services.providers.adapters.secrets import StoredSecrets
-from services.providers.projections.states import Known, known_providers
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.streams import EVENTS
+from libs.common.vault.keyring import KeyRing, RingFile, new_key, read_key_ring, write_key_ring
+from libs.common.vault.rotation import keys_in_use, reseal
+from services.providers.accounts.credential_store import StoredSecrets
+from services.providers.states_fold import Known, known_providers
 from tests.integration.providers.service import Api, providers
 from tests.support.aio import run
 

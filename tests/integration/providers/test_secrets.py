@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.secrets import RingFile, SecretsError
-from libs.common.streams import SECRETS
-from services.providers.adapters.secrets import StoredSecrets
-from services.providers.projections.states import known_providers
+from libs.common.jetstream.streams import SECRETS
+from libs.common.vault.keyring import RingFile, SecretsError
+from services.providers.accounts.credential_store import StoredSecrets
+from services.providers.states_fold import known_providers
 from tests.integration.providers.service import Api, key_ring, providers
 from tests.support.aio import run
 

@@ -12,9 +12,9 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from deploy.local.servers import NatsAddress
-from libs.common.append import append
-from libs.common.events import Actor, new_envelope, parse
-from libs.common.events.provider import ProviderFact, ProviderStopped, Stopped
+from libs.common.facts import Actor, new_envelope, parse
+from libs.common.facts.provider import ProviderFact, ProviderStopped, Stopped
+from libs.common.jetstream.append import append
 from libs.common.relay.smtp.dial import FLOOR
 from tests.integration.providers.service import ADDRESS, Api, fields, providers
 from tests.support.aio import run

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.servers import NatsAddress
 from libs.common.relay.port import Trouble
-from services.providers.handlers import check_provider
+from services.providers.accounts import check_provider
 from tests.integration.providers.accounts import Account, Accounts
 from tests.integration.providers.service import ADDRESS, Api, providers, scaleway, ses
 from tests.support.aio import run

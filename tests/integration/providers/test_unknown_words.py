@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.append import append
-from libs.common.events import Actor, new_envelope
-from libs.common.events.provider import ProviderCreated
+from libs.common.facts import Actor, new_envelope
+from libs.common.facts.provider import ProviderCreated
+from libs.common.jetstream.append import append
 from tests.integration.providers.service import Api, providers
 from tests.support.aio import run
 from tests.support.sending import provider_state

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from libs.common.events.provider import ProviderState
+from libs.common.facts.provider import ProviderState
 from libs.common.mime import Mailbox
 from libs.common.relay.opening import Surroundings, open_relay
 from libs.common.relay.port import Submission

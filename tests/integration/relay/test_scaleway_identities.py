@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.events.domain import DnsRecord
+from libs.common.facts.domain import DnsRecord
 from libs.common.relay.port import Identity, IdentityRefused, RelayTroubled
 from libs.common.relay.scaleway.relay import ScalewayRelay, open_scaleway_relay
 from tests.integration.relay.kinds_scaleway import HASTY, settings

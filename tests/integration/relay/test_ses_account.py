@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.common.events.domain import DnsRecord
+from libs.common.facts.domain import DnsRecord
 from libs.common.relay.port import IdentityRefused, RelayTroubled
 from tests.integration.relay.ses_common import HASTY, relay_for
 from tests.support.ses import Act, SesServer, html, refused

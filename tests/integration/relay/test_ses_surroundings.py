@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from libs.common.events.provider import ProviderState
+from libs.common.facts.provider import ProviderState
 from libs.common.relay.opening import Patience, Surroundings, open_relay
 from libs.common.relay.port import Trouble
 from libs.common.relay.ses.relay import SesRelay

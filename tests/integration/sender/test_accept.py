@@ -14,14 +14,15 @@ from uuid import UUID
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.bus import Bus, PubAck, PublishUnknownError
-from libs.common.content import decode_content
 from libs.common.errors import OutcomeUnknownError
-from libs.common.events.domain import DomainCreated, DomainDeleted
-from libs.common.facts_of import facts_of
-from libs.common.streams import CONTENT, EVENTS
+from libs.common.facts.domain import DomainCreated, DomainDeleted
+from libs.common.jetstream.bus import Bus, PubAck
+from libs.common.jetstream.content import decode_content
+from libs.common.jetstream.email_log import facts_of
+from libs.common.jetstream.errors import PublishUnknownError
+from libs.common.jetstream.streams import CONTENT, EVENTS
 from services.sender.__main__ import open_sender
-from services.sender.adapters.log_space import LogSpace
+from services.sender.accept.log_space import LogSpace
 from services.sender.settings import SenderSettings
 from tests.support.asgi import Answer, App, ask, principal
 from tests.support.sending import Sending, domain_state, names

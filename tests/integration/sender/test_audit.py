@@ -3,8 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from libs.common.streams import EVENTS, QUEUE, SCHEDULE
-from services.sender.consumer.audit import Audit
+from libs.common.jetstream.streams import EVENTS, QUEUE, SCHEDULE
+from services.sender.deliver.audit import Audit
 from tests.support.relay import ScriptedRelay, hang, say
 from tests.support.sending import RunningWorker, Sending, names
 

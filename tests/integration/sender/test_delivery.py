@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from libs.common.append import publish_durably
-from libs.common.content import EMAIL_ID_HEADER
-from libs.common.streams import CONTENT, QUEUE, SCHEDULE, content_subject, stream_configs
-from services.sender.domain.attempt import Attempt
+from libs.common.jetstream.append import publish_durably
+from libs.common.jetstream.content import EMAIL_ID_HEADER
+from libs.common.jetstream.streams import CONTENT, QUEUE, SCHEDULE, content_subject, stream_configs
+from services.sender.deliver.attempt_rules import Attempt
 from tests.support.relay import Act, Script, ScriptedRelay, hang, lose, say
 from tests.support.sending import Sending, names
 

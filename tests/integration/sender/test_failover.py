@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from libs.common.events import Envelope
-from libs.common.events.provider import ProviderState
-from services.sender.domain import breaker
+from libs.common.facts import Envelope
+from libs.common.facts.provider import ProviderState
+from services.sender.channel import circuit_rules as breaker
 from tests.support.relay import Script, ScriptedRelay, hang, lose, say
 from tests.support.sending import RunningWorker, Sending, names
 

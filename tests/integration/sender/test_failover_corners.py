@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from libs.common.events.email import EmailRerouted, Route
-from libs.common.streams import QUEUE
+from libs.common.facts.email import EmailRerouted, Route
+from libs.common.jetstream.streams import QUEUE
+from services.sender.channel import circuit_rules as breaker
 from services.sender.deliver import decide
-from services.sender.domain import breaker
-from services.sender.domain.attempt import first_attempt
+from services.sender.deliver.attempt_rules import first_attempt
 from tests.support.relay import ScriptedRelay, lose
 from tests.support.sending import RunningWorker, Sending, names
 

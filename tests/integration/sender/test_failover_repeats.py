@@ -9,13 +9,14 @@ from uuid import UUID
 
 import pytest
 
-from libs.common.bus import Message
-from libs.common.events import Envelope
-from libs.common.events.email import EmailRerouted, Route
-from libs.common.streams import QUEUE, queue_consumer, queue_subject
-from services.sender.consumer.audit import Audit
-from services.sender.domain import breaker, suspicion
-from services.sender.domain.attempt import Attempt
+from libs.common.facts import Envelope
+from libs.common.facts.email import EmailRerouted, Route
+from libs.common.jetstream.message import Message
+from libs.common.jetstream.streams import QUEUE, queue_consumer, queue_subject
+from services.sender.channel import circuit_rules as breaker
+from services.sender.deliver import redelivery_rules as suspicion
+from services.sender.deliver.attempt_rules import Attempt
+from services.sender.deliver.audit import Audit
 from tests.support.relay import ScriptedRelay
 from tests.support.sending import RunningWorker, Sending, names
 

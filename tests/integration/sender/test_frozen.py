@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from deploy.local.ports import free_port
-from libs.common.streams import presence_subject
-from services.sender.adapters.presence import Timing
+from libs.common.jetstream.streams import presence_subject
+from services.sender.cluster.membership import Timing
 from tests.support.relay import ScriptedRelay, say
 from tests.support.sending import Sending, names
 

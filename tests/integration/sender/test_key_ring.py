@@ -7,9 +7,9 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from libs.common.append import publish_durably
-from libs.common.secrets import KeyRing, SecretsError, write_key_ring
-from libs.common.streams import secret_subject
+from libs.common.jetstream.append import publish_durably
+from libs.common.jetstream.streams import secret_subject
+from libs.common.vault.keyring import KeyRing, SecretsError, write_key_ring
 from tests.support.relay import ScriptedRelay
 from tests.support.sending import Sending
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from libs.common.events.provider import SmtpEndpoint
+from libs.common.facts.provider import SmtpEndpoint
 from tests.support.postfix import USER, Postfix, postfix, require_postfix
 from tests.support.relay import ScriptedRelay
 from tests.support.sending import Sending, names

@@ -3,10 +3,10 @@
 import time
 from datetime import UTC, datetime
 
-from libs.common.append import append
-from libs.common.events import new_envelope, uuid7
-from libs.common.events.email import EmailSent, RecipientOutcome
-from services.sender.adapters.recent import RecentOutcomes
+from libs.common.facts import new_envelope, uuid7
+from libs.common.facts.email import EmailSent, RecipientOutcome
+from libs.common.jetstream.append import append
+from services.sender.deliver.recent_outcomes import RecentOutcomes
 from tests.support.sending import ACTOR, Sending
 
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from libs.common.bus import Message
-from libs.common.events.email import EmailSent, RecipientOutcome
-from libs.common.streams import QUEUE, queue_consumer, queue_subject
-from services.sender.domain import suspicion
-from services.sender.domain.attempt import PARKED, Attempt
+from libs.common.facts.email import EmailSent, RecipientOutcome
+from libs.common.jetstream.message import Message
+from libs.common.jetstream.streams import QUEUE, queue_consumer, queue_subject
+from services.sender.deliver import redelivery_rules as suspicion
+from services.sender.deliver.attempt_rules import PARKED, Attempt
 from tests.support.relay import ScriptedRelay, say
 from tests.support.sending import Sending, names
 

@@ -12,10 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from libs.common.streams import QUEUE, queue_consumer
-from services.sender.adapters.presence import Timing
-from services.sender.consumer.feeder import WINDOW
-from services.sender.domain.attempt import Attempt
+from libs.common.jetstream.streams import QUEUE, queue_consumer
+from services.sender.cluster.membership import Timing
+from services.sender.deliver.attempt_rules import Attempt
+from services.sender.deliver.feeder import WINDOW
 from tests.support.forwarder import forwarding
 from tests.support.own_nats import OwnNats, own_nats
 from tests.support.relay import Act, ScriptedRelay, say

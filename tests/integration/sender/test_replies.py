@@ -15,11 +15,11 @@ from uuid import UUID
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.events import Envelope
-from libs.common.events.provider import ProviderState, SmtpEndpoint
+from libs.common.facts import Envelope
+from libs.common.facts.provider import ProviderState, SmtpEndpoint
 from libs.common.relay.smtp import opening
 from libs.common.relay.smtp.relay import Timeouts
-from services.sender.adapters.outlet import ProviderOutlet
+from services.sender.channel.provider_channel import ProviderOutlet
 from tests import backing
 from tests.integration.sender.reply_rows import LOGIN, ROWS, Again, Provider, Row, Seen
 from tests.support.certificates import self_signed

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from libs.common.bus import RefusedError
-from libs.common.streams import QUEUE, queue_consumer
-from services.sender.adapters.journal import LogJournal
-from services.sender.adapters.presence import Timing
-from services.sender.consumer.audit import Audit
-from services.sender.domain import suspicion
+from libs.common.jetstream.errors import RefusedError
+from libs.common.jetstream.streams import QUEUE, queue_consumer
+from services.sender.cluster.membership import Timing
+from services.sender.deliver import redelivery_rules as suspicion
+from services.sender.deliver.audit import Audit
+from services.sender.deliver.outcome_log import LogJournal
 from tests.support.relay import ScriptedRelay, say
 from tests.support.sending import Sending, names
 

@@ -1,6 +1,6 @@
 """Words that a newer version wrote, amid an upgrade: their mail waits for that version, and nothing is lost."""
 
-from libs.common.events.provider import ProviderState, ProviderUpdated
+from libs.common.facts.provider import ProviderState, ProviderUpdated
 from tests.support.relay import ScriptedRelay, lose
 from tests.support.sending import Sending, names
 

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from deploy.local.servers import NatsAddress
-from libs.common.append import append
-from libs.common.bootstrap import bootstrap
-from libs.common.bus import Bus
-from libs.common.events import Actor, Envelope, decode, new_envelope, uuid7
-from libs.common.events.email import ContentRef, EmailAccepted, EmailCaptured, Recipient, Route
-from libs.common.streams import TRACKING
+from libs.common.facts import Actor, Envelope, decode, new_envelope, uuid7
+from libs.common.facts.email import ContentRef, EmailAccepted, EmailCaptured, Recipient, Route
+from libs.common.jetstream.append import append
+from libs.common.jetstream.bootstrap import bootstrap
+from libs.common.jetstream.bus import Bus
+from libs.common.jetstream.streams import TRACKING
 from services.tracking.__main__ import open_service
 from services.tracking.settings import TrackingSettings
 from tests.support.asgi import Answer, App, ask, principal

@@ -4,7 +4,7 @@ import json
 import random
 import subprocess
 
-from services.tracking.domain.location import location
+from services.tracking.hits.location_rules import location
 from tests.support.programs import program
 
 HOSTS = 10_000

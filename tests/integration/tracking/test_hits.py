@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from deploy.local.servers import NatsAddress
-from libs.common.events import parse, uuid7
-from libs.common.events.email import EmailClicked, EmailOpened
+from libs.common.facts import parse, uuid7
+from libs.common.facts.email import EmailClicked, EmailOpened
 from tests.integration.tracking.service import LINKS, Public, log_and_wire, tracking
 from tests.support.aio import run
 

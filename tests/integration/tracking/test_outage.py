@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from deploy.local.servers import NatsAddress
-from libs.common.events import uuid7
-from libs.common.streams import TRACKING
+from libs.common.facts import uuid7
+from libs.common.jetstream.streams import TRACKING
 from tests.integration.tracking.service import LINKS, away, back, log_and_wire, tracking
 from tests.support.aio import run
 

@@ -18,8 +18,8 @@ from uuid import UUID
 
 from deploy.local.ports import free_port
 from deploy.local.servers import NatsAddress
-from libs.common.principal import HEADER, sign
-from libs.common.streams import TRACKING
+from libs.common.jetstream.streams import TRACKING
+from libs.common.web.principal import HEADER, sign
 from tests.integration.tracking.service import KEY, accept, log_and_wire, settings_for
 from tests.support.aio import run
 from tests.support.asgi import principal

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.bootstrap import BootstrapSettings
+from libs.common.jetstream.bootstrap import BootstrapSettings
 from libs.common.settings import RelaySettings, Settings, SettingsError, load, own_ports, own_servers
 
 GIVEN = {"TEMPS_NATS_URL": "nats://127.0.0.1:4222", "TEMPS_PRINCIPAL_KEY_FILE": "key"}

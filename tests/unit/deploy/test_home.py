@@ -10,8 +10,8 @@ from deploy.local.errors import LocalError
 from deploy.local.home import Lock, open_home, running_pid
 from deploy.nats_users import USERS
 from libs.common.apikey import is_well_formed
-from libs.common.principal import read_key
-from libs.common.secrets import read_key_ring
+from libs.common.vault.keyring import read_key_ring
+from libs.common.web.principal import read_key
 
 
 def mode(path: Path) -> int:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from libs.common.events.provider import ProviderState, SmtpEndpoint
+from libs.common.facts.provider import ProviderState, SmtpEndpoint
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -1,8 +1,9 @@
 """How long a caller may have to wait for a provider, against who waits with him."""
 
 from services.gateway.settings import GatewaySettings
-from services.providers.adapters import dns
-from services.providers.handlers import asking, check_provider
+from services.providers import asking
+from services.providers.accounts import check_provider
+from services.providers.sending_domains import dns
 
 
 def test_every_question_to_a_provider_ends_within_ten_seconds() -> None:

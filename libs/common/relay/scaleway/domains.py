@@ -7,7 +7,7 @@ a revocation. Absolute names end with a dot. The DKIM selector is the project's 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from libs.common.events.domain import DnsRecord, DomainStatus
+from libs.common.facts.domain import DnsRecord, DomainStatus
 from libs.common.relay.port import Identity
 from libs.common.relay.redact import redact
 

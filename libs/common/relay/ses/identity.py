@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from libs.common.events.domain import DnsRecord, DomainStatus
+from libs.common.facts.domain import DnsRecord, DomainStatus
 from libs.common.relay.port import Identity
 
 RecordStatus = Literal["unknown", "verified", "pending", "failed"]

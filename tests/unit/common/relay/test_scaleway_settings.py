@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from yarl import URL
 
-from libs.common.events.provider import ProviderState
+from libs.common.facts.provider import ProviderState
 from libs.common.relay.opening import Patience, Surroundings, open_relay
 from libs.common.relay.port import Trouble
 from libs.common.relay.scaleway.relay import ScalewayRelay

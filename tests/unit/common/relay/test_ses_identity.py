@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.events.domain import DnsRecord
+from libs.common.facts.domain import DnsRecord
 from libs.common.relay.ses.identity import identity
 
 TOKENS = ["aaa", "bbb", "ccc"]

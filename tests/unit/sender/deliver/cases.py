@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from libs.common.events import Envelope, timestamp
+from libs.common.facts import Envelope, timestamp
 from libs.common.relay.port import RecipientReply, SendResult, Trouble, Verdict, answered
-from services.sender.deliver.alternatives import Target
+from services.sender.deliver.alternative_rules import Target
+from services.sender.deliver.attempt_rules import Attempt
 from services.sender.deliver.case import Case
-from services.sender.domain.attempt import Attempt
 from tests.support.sending import provider_state
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from libs.common.events import timestamp
-from libs.common.events.email import EmailDeferred, EmailFailed, EmailRerouted, EmailSent, EmailUnknown
+from libs.common.facts import timestamp
+from libs.common.facts.email import EmailDeferred, EmailFailed, EmailRerouted, EmailSent, EmailUnknown
 from libs.common.relay.port import SendResult, unknown
 from services.sender.deliver.case import Case, Decision, End, NoMessage
 from services.sender.deliver.decide import LEFT, THROTTLED_TRIES, decide, write_off
-from services.sender.domain.routing import Closed
+from services.sender.routing_rules import Closed
 from tests.unit.sender.deliver.cases import (
     ADA,
     BOB,

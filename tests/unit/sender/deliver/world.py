@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from libs.common.content import Content
-from libs.common.events import Envelope, timestamp
-from libs.common.events.email import EmailFact
-from libs.common.events.provider import ProviderState
+from libs.common.facts import Envelope, timestamp
+from libs.common.facts.email import EmailFact
+from libs.common.facts.provider import ProviderState
+from libs.common.jetstream.content import Content
 from libs.common.relay.port import BeforeDot, RecipientReply, SendResult, Submission, Trouble, answered, unknown
+from services.sender.deliver.attempt_rules import Attempt, first_attempt
 from services.sender.deliver.deliver_email import deliver_email
+from services.sender.deliver.outcome_rules import ENDS, ended_at
+from services.sender.deliver.owed_fold import Owed, fold
+from services.sender.deliver.redelivery_rules import Handed
 from services.sender.deliver.work import DeliverDeps, Finished, Work
-from services.sender.domain.attempt import Attempt, first_attempt
-from services.sender.domain.outcome import ENDS, ended_at
-from services.sender.domain.owed import Owed, fold
-from services.sender.domain.routing import Closed, why_unusable
-from services.sender.domain.suspicion import Handed
+from services.sender.routing_rules import Closed, why_unusable
 from tests.unit.sender.deliver.cases import ADA, BOB, EMAIL, HOME, NOW, SECOND, THIRD, accepted
 
 LAST_ATTEMPT = 8
@@ -280,7 +280,7 @@ class World:
         return [each for each in (ADA, BOB) if taken.count(each) > 1 + self.unknowns(each)]
 
     def audited(self) -> bool:
-        """What is owed by the log and neither queued nor scheduled is queued: `services.sender.consumer.audit`."""
+        """What is owed by the log and neither queued nor scheduled is queued: `services.sender.deliver.audit`."""
         missing = list(self.owed().values())
         # It is there for damage, and for a worker that stood still amid writing an outcome; nothing else may need it.
         assert self.leases_lost or not missing, f"owed and nowhere: {missing}, {[each.name for each in self.log]}"

@@ -1,1 +1,0 @@
-"""What talks to others: services over HTTP, secrets in JetStream."""

@@ -1,1 +1,0 @@
-"""Edges: the public ASGI application and the gateway's own routes."""

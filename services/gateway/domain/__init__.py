@@ -1,1 +1,0 @@
-"""Rules without a clock or a network."""

@@ -1,1 +1,0 @@
-"""What the gateway does: tell callers apart, forward, issue keys and sessions."""

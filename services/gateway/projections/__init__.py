@@ -1,1 +1,0 @@
-"""Keys and users in memory, folded from facts."""

@@ -1,1 +1,0 @@
-"""What the handlers need from outside: stored secrets and relays."""

@@ -1,1 +1,0 @@
-"""The HTTP edge: requests in, answers out."""

@@ -1,1 +1,0 @@
-"""The rules about providers and domains, free of clock, network and framework."""

@@ -1,1 +1,0 @@
-"""One module per command; each is the command as a function."""

@@ -1,1 +1,0 @@
-"""Views in memory, folded from facts."""

@@ -1,1 +1,0 @@
-"""The sender's rules: pure, no clock, no network, no framework."""

@@ -1,1 +1,0 @@
-"""The rules about hits, free of clock, network and framework."""

@@ -1,1 +1,0 @@
-"""What happens to a hit between the answer and the log."""
