@@ -16,7 +16,7 @@ from typing import Any
 from deploy.local.errors import LocalError
 from deploy.nats_users import authorization
 
-MAX_PAYLOAD = "8MB"  # DESIGN 3: 2 MB each of html and text with room for the rewritten html
+MAX_PAYLOAD = "8MB"  # 2 MB each of html and text with room for the rewritten html
 STORE_CEILING = 128 << 30  # bytes; what one machine is trusted with when its disk is larger
 STORE_SHARE = 0.8  # of the free disk, when that is less
 
@@ -90,7 +90,8 @@ def waiting_for(monitor_url: str) -> str | None:
 def assert_syncs(monitor_url: str) -> None:
     """Raises LocalError unless the running server says that it syncs each message.
 
-    A client cannot see this setting (DESIGN 3); the monitoring port shows it as `sync_always` (2.15.1).
+    A client cannot see this setting; the monitoring port shows it as `sync_always` (nats-server 2.15.1,
+    docs/reliability.md).
     """
     config = _monitor(monitor_url, "/varz").get("jetstream", {}).get("config", {})
     if config.get("sync_always") is not True:

@@ -91,7 +91,7 @@ def parts(plan: Plan) -> list[Part]:
 
 
 def environment(plan: Plan, name: str) -> dict[str, str]:
-    """The settings of one part (STYLE, Settings); secrets go only to those who need them."""
+    """The settings of one part; secrets go only to those who need them."""
     ports = plan.ports
     common = {
         "TEMPS_HOME": str(plan.home.path),

@@ -126,7 +126,7 @@ async def _start(plan: Plan, supervisor: Supervisor, bootstrap_settings: Mapping
 
 
 async def _bootstrap_streams(environment: Mapping[str, str]) -> None:
-    """Streams are made before a service binds to them (DESIGN 3), in a process of their own as elsewhere."""
+    """Streams are made before a service binds to them, in a process of their own as elsewhere."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "libs.common.jetstream.bootstrap"),
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Which provider an email goes to, from its sender's domain; or why it is refused (DESIGN 5, *Routing*)."""
+"""Which provider an email goes to, from its sender's domain; or why it is refused (docs/architecture.md, *Routing*)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

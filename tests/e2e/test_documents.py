@@ -5,7 +5,7 @@ import re
 from tests.e2e.client import Api
 from tests.e2e.test_journey import visit
 
-# API.md's operation ids, as far as they are built.
+# The operation ids that generated clients rely on.
 OPERATIONS = {
     *("create_email_provider", "list_email_providers", "get_email_provider", "update_email_provider"),
     *("delete_email_provider", "test_provider"),

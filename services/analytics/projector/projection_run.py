@@ -92,7 +92,7 @@ class Lane:
         """Verify the log and begin to read. Raises LogDivergedError, BusError, AwayError.
 
         `durable`: a commit waits for the disk. Needed for the copy of the log; what can be folded again may lose its
-        last commits with the machine, since rows and checkpoint are lost together (RELIABILITY 2.2).
+        last commits with the machine, since rows and checkpoint are lost together (docs/reliability.md, *Postgres*).
         """
         for session in filter(None, (self.session, self._other)):
             await session.run(f"SET synchronous_commit TO {'on' if durable else 'off'}")

@@ -16,7 +16,7 @@ from services.gateway.ports import Freshness, KeyRegister, UserRegister
 
 READ_SILENCE = 300.0
 WRITE_SILENCE = 30.0
-"""A revocation may be on its way while the log is silent: writing ends soon, reading later (DESIGN 8)."""
+"""A revocation may be on its way while the log is silent: writing ends soon, reading later (docs/architecture.md)."""
 
 _SIGNED_FOR = 5.0
 _REMEMBERED = 4_096

@@ -79,7 +79,7 @@ _EXAMPLE = {
 
 
 def key_routes() -> APIRouter:
-    """The routes, in API.md's order."""
+    """The routes, in the order in which the API's description shows them."""
     routes = router()
 
     @routes.post("/api/api-keys", status_code=201, openapi_extra=_EXAMPLE)

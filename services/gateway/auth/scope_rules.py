@@ -34,7 +34,7 @@ ROLES: Mapping[str, frozenset[str]] = {
     "user": frozenset(scope for scope in ALL - _NOT_FOR_USERS if not scope.endswith(":delete")),
     "reader": frozenset(scope for scope in ALL if scope.endswith(":read")) - {"api_keys:read"},
 }
-"""API.md: admin everything; user all but deletes, erase and keys; reader reads (keys are the admin's business)."""
+"""Admin everything; user all but deletes, erase and keys; reader reads (keys are the admin's business)."""
 
 
 def effective(scopes: Iterable[str], role: str) -> frozenset[str]:

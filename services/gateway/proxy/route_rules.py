@@ -1,4 +1,4 @@
-"""Which service answers which path: the one table of the gateway (DESIGN 2).
+"""Which service answers which path: the one table of the gateway.
 
 The longest prefix that matches whole segments decides, then the method. `own` is the gateway itself.
 """

@@ -20,7 +20,7 @@ Verify = Annotated[bool, Query(description="Check credentials live before anythi
 
 
 def provider_routes() -> APIRouter:
-    """The routes, in API.md's order."""
+    """The routes, in the order in which the API's description shows them."""
     routes = router()
 
     @routes.post("/api/email-providers", status_code=201, responses=problems(422, 502), openapi_extra=CREATE_PROVIDER)

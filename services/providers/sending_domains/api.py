@@ -22,7 +22,7 @@ from services.providers.sending_domains.domains import verify_domain as verify
 
 
 def domain_routes() -> APIRouter:
-    """The routes, in API.md's order; `by-domain` comes before `{id}`, which would take it."""
+    """The routes, in the order of the API's description; `by-domain` comes before `{id}`, which would take it."""
     routes = router()
 
     @routes.post(

@@ -74,7 +74,7 @@ class AcceptDeps:
 
 
 async def accept_email(deps: AcceptDeps, command: AcceptEmail, *, actor: Actor, request_id: str) -> Accepted:
-    """Steps 1 to 4 of DESIGN 5.
+    """Steps 1 to 4 of docs/architecture.md, *One email, step by step*.
 
     Raises InvalidError, ConflictError, LogFullError, UnavailableError (nothing was accepted), and
     OutcomeUnknownError naming the `email_id` that may have been.

@@ -1,4 +1,4 @@
-"""How full the log is: nothing is accepted at 90 %, and nothing is sent at 97 % (DESIGN 3, *Headroom*).
+"""How full the log is: nothing is accepted at 90 %, and nothing is sent at 97 % (docs/reliability.md).
 
 An outcome that cannot be written would be sent again: so accepting stops long before sending has to.
 """

@@ -1,4 +1,4 @@
-"""One attempt, one fact: folded from what the relay said about each recipient (DESIGN 5, step 8)."""
+"""One attempt, one fact: folded from what the relay said about each recipient."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

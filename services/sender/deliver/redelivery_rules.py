@@ -1,4 +1,4 @@
-"""Whether a message of the queue may be work that was done, or begun, before (DESIGN 5, step 6).
+"""Whether a message of the queue may be work that was done, or begun, before.
 
 A damaged queue re-sources its history as fresh messages, and a killed server hands messages out again that were in
 somebody's hands, as if for the first time: so a message's own word that it is new is not enough.

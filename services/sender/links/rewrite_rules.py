@@ -1,6 +1,6 @@
 """Makes an html body tell us of clicks and opens, and changes nothing else in it by a single byte.
 
-The rules are API.md's (*Tracking*). Beyond them, decided here:
+What is rewritten at all is described in the API's documentation (*Tracking*). Beyond that, decided here:
 
 - An `<a>` of SVG is a link like any other; its `xlink:href` is another attribute and stays.
 - Absolute means a scheme, two slashes (a browser takes backslashes for slashes) and a host: what a browser

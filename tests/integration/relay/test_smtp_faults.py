@@ -1,4 +1,4 @@
-"""RELIABILITY 3.2: where the wire may break, and what may be concluded; one test per row, with and without groups."""
+"""Where the wire may break, and what may be concluded; one test per row, with and without groups."""
 
 import asyncio
 from typing import Literal

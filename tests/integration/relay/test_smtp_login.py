@@ -1,4 +1,4 @@
-"""RELIABILITY 3.6: credentials travel only where they may, and come back in no words of ours."""
+"""Credentials travel only where they may, and come back in no words of ours."""
 
 import base64
 import logging

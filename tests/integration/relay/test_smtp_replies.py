@@ -1,4 +1,4 @@
-"""RELIABILITY 3.4: what each reply class leads to when a relay really says it, envelope by envelope."""
+"""What each reply class leads to when a relay really says it, envelope by envelope."""
 
 import pytest
 

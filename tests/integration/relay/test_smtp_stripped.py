@@ -1,4 +1,4 @@
-"""RELIABILITY 3.6: who takes encryption away, or makes it old, gets no password and no mail."""
+"""Who takes encryption away, or makes it old, gets no password and no mail."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""RELIABILITY 3.6: encryption is required, verified and never given up; credentials travel only inside it."""
+"""Encryption is required, verified and never given up; credentials travel only inside it."""
 
 import logging
 import ssl

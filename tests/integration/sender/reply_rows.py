@@ -1,4 +1,4 @@
-"""The rows of RELIABILITY 3.2 and 3.4: what a relay does, and what the sender has to record and to do about it."""
+"""The rows of docs/reliability.md: what a relay does, and what the sender has to record and to do about it."""
 
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,4 +1,4 @@
-"""RELIABILITY 3.2 and 3.4, row by row: a relay plays the fault, a real worker delivers, the log says what came of it.
+"""The tables of docs/reliability.md: a relay plays the fault, a real worker delivers, the log says what came of it.
 
 All rows are played at once, each by a relay and a provider of its own, on one log with one worker; then each is a test.
 `pytest -s` shows the finished table.

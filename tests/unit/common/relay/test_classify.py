@@ -1,4 +1,4 @@
-"""What a relay's words mean: the tables of API.md (Emails) and RELIABILITY 3.4, row by row."""
+"""What a relay's words mean: the tables of docs/reliability.md, row by row."""
 
 import pytest
 from hypothesis import given
