@@ -17,17 +17,17 @@ from services.sender.accept.api import emails, send_email
 from services.sender.accept.body import SendEmail
 from services.sender.accept.directory import ViewedDirectory
 from services.sender.accept.log_space import LogSpace
-from services.sender.channel.provider_channel import ProviderOutlet
+from services.sender.channel.provider_channel import ProviderChannel
 from services.sender.channel.relays import Relays
-from services.sender.channel.send_gate import Gate
-from services.sender.cluster.membership import Presence, Timing
-from services.sender.cluster.peers import AskingColleagues
+from services.sender.channel.send_gate import SendGate
+from services.sender.cluster.membership import Membership, Timing
+from services.sender.cluster.peers import AskingPeers
 from services.sender.cluster.server_start import server_started_at
 from services.sender.deliver.audit import Audit
-from services.sender.deliver.email_store import LogMailroom
+from services.sender.deliver.email_store import JetStreamEmailStore
 from services.sender.deliver.feeder import Feeding
-from services.sender.deliver.in_flight import ACK_WAIT, Hands
-from services.sender.deliver.outcome_log import LogJournal
+from services.sender.deliver.in_flight import ACK_WAIT, InFlight
+from services.sender.deliver.outcome_log import JetStreamOutcomeLog
 from services.sender.deliver.recent_outcomes import RecentOutcomes
 from services.sender.deliver.retry_rules import next_attempt_at
 from services.sender.deliver.work import DeliverDeps, RetryAt
@@ -92,30 +92,30 @@ def make_worker(
 ) -> Worker:
     """The delivering side, wired; nothing runs yet."""
     providers, recent = Providers(), RecentOutcomes()
-    outlets: dict[int, ProviderOutlet] = {}
-    gate = Gate(connected=lambda: bus.connected, log_is_full=space.full_for_sending)
+    channels: dict[int, ProviderChannel] = {}
+    send_gate = SendGate(connected=lambda: bus.connected, log_is_full=space.full_for_sending)
     view = View(bus, set_name="provider", apply=providers.apply, reset=providers.reset)
-    journal = LogJournal(bus, gate, recent, providers.living, view)
+    outcome_log = JetStreamOutcomeLog(bus, send_gate, recent, providers.living, view)
     relays = Relays(bus, RingFile(settings.keyring_file), surroundings(settings))
-    presence, hands = (
-        Presence(bus, timing or Timing(remember=ack_wait), name=settings.worker_name),
-        Hands(bus, gate, ack_wait=ack_wait),
+    membership, in_flight = (
+        Membership(bus, timing or Timing(remember=ack_wait), name=settings.worker_name),
+        InFlight(bus, send_gate, ack_wait=ack_wait),
     )
-    hands.alone, recent.company_at = presence.alone, presence.company_until
-    colleagues = AskingColleagues(bus, hands, presence, journal.find)
+    in_flight.alone, recent.company_at = membership.alone, membership.company_until
+    peers = AskingPeers(bus, in_flight, membership, outcome_log.find)
     deliver = DeliverDeps(
-        journal=journal,
-        mailroom=LogMailroom(bus),
+        outcome_log=outcome_log,
+        email_store=JetStreamEmailStore(bus),
         providers=providers.living,
         deleted=providers.deleted,
-        outlets=outlets,
-        colleagues=colleagues,
+        channels=channels,
+        peers=peers,
         retry_at=retry_at,
     )
     feeding = Feeding(
         bus,
-        gate,
-        hands,
+        send_gate,
+        in_flight,
         deliver,
         started_at=lambda: server_started_at(settings.nats_monitor_url, replicas=settings.nats_replicas),
     )
@@ -124,16 +124,16 @@ def make_worker(
         providers=providers,
         view=view,
         recent=recent,
-        journal=journal,
-        outlets=outlets,
+        outcome_log=outcome_log,
+        channels=channels,
         open_relay=relays.open,
         check_ring=lambda: relays.check(providers.living.values()),
-        presence=presence,
-        colleagues=colleagues,
+        membership=membership,
+        peers=peers,
         local_inbox_connections=settings.local_inbox_connections,
         drain_seconds=settings.drain_seconds,
     )
-    providers.changed = presence.changed = worker.provider_changed
+    providers.changed = membership.changed = worker.provider_changed
     return worker
 
 
@@ -150,13 +150,15 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[ASGIApp]:
             principal_key=read_key(settings.principal_key_file),
             views={"provider": worker.view},
             waiting_for=lambda: [] if worker.ready.is_set() else ["providers"],
-            degraded=worker.feeding.gate.why_closed,
+            degraded=worker.feeding.send_gate.why_closed,
         )
     )
     await bus.start()
-    hands, audit = worker.feeding.hands, Audit(bus, worker.journal)
+    in_flight, audit = worker.feeding.in_flight, Audit(bus, worker.outcome_log)
     try:
-        async with background(space.run(), worker.view.run(), hands.tick(), hands.keep(), worker.run(), audit.run()):
+        async with background(
+            space.run(), worker.view.run(), in_flight.tick(), in_flight.keep(), worker.run(), audit.run()
+        ):
             yield app
     finally:
         await bus.close()

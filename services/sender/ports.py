@@ -32,7 +32,7 @@ class Directory(Protocol):
         ...
 
 
-class Mailroom(Protocol):
+class EmailStore(Protocol):
     """Reading what was stored; waits for as long as JetStream is away."""
 
     async def accepted(self, attempt: Attempt) -> Envelope | None:
@@ -44,7 +44,7 @@ class Mailroom(Protocol):
         ...
 
 
-class Journal(Protocol):
+class OutcomeLog(Protocol):
     """Writing down what happened. Nothing here ever fails: it goes on until it is written, and the worker waits."""
 
     async def find(self, attempt: Attempt, *, redelivered: bool) -> Envelope | None:
@@ -68,7 +68,7 @@ class Journal(Protocol):
         ...
 
 
-class Colleagues(Protocol):
+class Peers(Protocol):
     """The other workers, where there are any."""
 
     async def settle(self, attempt: Attempt, *, begun: bool) -> tuple[Envelope | None, bool]:
@@ -84,7 +84,7 @@ class NoSlotsError(Exception):
     """There is no place here and there will be none: another worker has it."""
 
 
-class Outlet(Protocol):
+class DeliveryChannel(Protocol):
     """One provider's way out."""
 
     @property

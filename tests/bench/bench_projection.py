@@ -104,7 +104,7 @@ def _accepted(email: str, address: str, number: int) -> dict[str, Any]:
         "pixel": True,
         "links": ["https://example.org/a", "https://example.org/b"],
         "rewriter_version": 1,
-        "lane": "normal",
+        "run": "normal",
     }
 
 

@@ -196,10 +196,10 @@ async def _publish_ceilings(stack: Stack) -> tuple[float, float]:
     await bus.start()
     assert await bus.wait_connected(5)
     await bus.api("STREAM.CREATE.BENCH", {"name": "BENCH", "subjects": ["bench.>"], "storage": "file"})
-    payload, gate = b"x" * 1_000, asyncio.Semaphore(128)
+    payload, send_gate = b"x" * 1_000, asyncio.Semaphore(128)
 
     async def one() -> None:
-        async with gate:
+        async with send_gate:
             await bus.publish("bench.x", payload, headers={"Nats-Msg-Id": uuid7().hex}, timeout=10)
 
     began = time.perf_counter()

@@ -231,8 +231,8 @@ class RunningWorker:
         assert self.worker.ready.is_set()
 
     async def _run(self, space: LogSpace) -> None:
-        worker, hands = self.worker, self.worker.feeding.hands
-        async with background(space.run(), worker.view.run(), hands.tick(), hands.keep(), worker.run()):
+        worker, in_flight = self.worker, self.worker.feeding.in_flight
+        async with background(space.run(), worker.view.run(), in_flight.tick(), in_flight.keep(), worker.run()):
             await self._stop.wait()
 
     async def stop(self) -> None:

@@ -33,7 +33,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RelaySpec:
     """What a kind's opener is given."""
 
     provider: ProviderState
@@ -43,7 +43,7 @@ class Wanted:
     patience: Patience
 
 
-Opener = Callable[[Wanted], Relay | Trouble]
+Opener = Callable[[RelaySpec], Relay | Trouble]
 """A relay with nothing connected yet, or the configuration trouble that stands in the way."""
 
 
@@ -81,4 +81,4 @@ def open_relay(
     # Imported when the first of its kind is opened: an adapter costs memory and time, and most are never needed.
     module, _, name = kind.opener.partition(":")
     opener: Opener = getattr(import_module(module), name)
-    return opener(Wanted(provider, secret, around, connections, patience))
+    return opener(RelaySpec(provider, secret, around, connections, patience))

@@ -10,7 +10,7 @@ from libs.common.jetstream.streams import LOG
 from services.analytics.postgres import AwayError, Session
 from services.analytics.projector.checkpoints import SQL, FencedError, lock, standing
 from services.analytics.projector.model import ReadModel
-from services.analytics.projector.projection_run import Lane
+from services.analytics.projector.projection_run import ProjectionRun
 from services.analytics.projector.rebuilding import Beside, NotYetError, Report, positions, reach
 
 log = logging.getLogger(__name__)
@@ -73,43 +73,43 @@ async def differences(session: Session, left: str, right: str) -> list[str]:
 
 async def _compare(work: Beside, session: Session, owner_url: str, report: Report) -> dict[str, list[str]]:
     names = [model.name for model in work.models]
-    async with work.lane(session) as lane:
-        while lane.targets:
+    async with work.run(session) as run:
+        while run.targets:
             known = await standing(session)
             marks = {place: mark for place, mark in known.marks.items() if place[0] in names}
-            cut = positions(marks, lane.streams)
-            await lane.step(_WAIT, limit=cut)
-            work.halted(lane)
-            done, there = sum(lane.position(name) for name in lane.streams), sum(cut.values())
+            cut = positions(marks, run.streams)
+            await run.step(_WAIT, limit=cut)
+            work.halted(run)
+            done, there = sum(run.position(name) for name in run.streams), sum(cut.values())
             report(done, there)
             if there - done < _NEAR:
                 break
         reader = await Session.open(owner_url, name="temps-compare", statement_timeout=_HOUR)
         try:
-            return await _at_the_same_cut(work, lane, owner_url, reader)
+            return await _at_the_same_cut(work, run, owner_url, reader)
         finally:
             await reader.close()
 
 
-async def _at_the_same_cut(work: Beside, lane: Lane, owner_url: str, reader: Session) -> dict[str, list[str]]:
+async def _at_the_same_cut(work: Beside, run: ProjectionRun, owner_url: str, reader: Session) -> dict[str, list[str]]:
     """Hold the live checkpoints while both sides are made equal and a snapshot is taken; compare after that."""
     found = {stopped.key.removesuffix("/next"): [f"cannot be folded: {stopped.error}"] for stopped in work.stopped}
-    names = [target.model.name for target in lane.targets]
+    names = [target.model.name for target in run.targets]
     holder = await Session.open(owner_url, name="temps-compare-hold")
     try:
         await holder.run("BEGIN")
         held = await lock(holder, names)
-        cut = positions(held, lane.streams)
-        async with lane.session.transaction():
-            await reach(lane, cut)
+        cut = positions(held, run.streams)
+        async with run.session.transaction():
+            await reach(run, cut)
         await reader.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await reader.rows("SELECT 1")  # the snapshot is taken by the first statement
         await holder.run("ROLLBACK")
     finally:
         await holder.close()
-    for target in lane.targets:
+    for target in run.targets:
         model = target.model
-        behind = [stream for stream in lane.streams if held[model.name, stream].position != cut[stream]]
+        behind = [stream for stream in run.streams if held[model.name, stream].position != cut[stream]]
         if behind:
             found[model.name] = [f"is behind the others in {', '.join(behind)}: compare it alone"]
         else:

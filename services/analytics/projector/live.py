@@ -27,7 +27,7 @@ from services.analytics.projector.checkpoints import (
 )
 from services.analytics.projector.model import ReadModel, Target, checked
 from services.analytics.projector.positions import Positions
-from services.analytics.projector.projection_run import Lane
+from services.analytics.projector.projection_run import ProjectionRun
 from services.analytics.projector.stream_reader import LogDivergedError
 
 log = logging.getLogger(__name__)
@@ -152,87 +152,87 @@ class Projector:
         known = await standing(sessions[0])
         near, far = by_distance(known, runnable(known, self._models), _FAR)
         self._know(known, near)
-        lane = Lane(self._bus, sessions, near, known.marks, batch=self._batch)
+        run = ProjectionRun(self._bus, sessions, near, known.marks, batch=self._batch)
         catching_up: asyncio.Task[None] | None = None
         try:
-            await lane.open(durable=True)
+            await run.open(durable=True)
             if not self._caught_up:
-                self._goal = {name: (await self._bus.stream_state(name)).last_sequence for name in lane.streams}
+                self._goal = {name: (await self._bus.stream_state(name)).last_sequence for name in run.streams}
             if self.state != "log_diverged":
                 self._set_state("active")
             if far:
                 catching_up = asyncio.create_task(self._catch_up(far, known), name="catch-up")
-            await self._follow(lane, known.generation, catching_up)
+            await self._follow(run, known.generation, catching_up)
         except AwayError:
             # Perhaps it was the size: a batch that takes longer than a statement may would come again for ever.
             self._batch = max(self._batch // 2, 1)
             raise
         finally:
-            await lane.close()
+            await run.close()
             if catching_up is not None:
                 await end([catching_up])
 
-    async def _follow(self, lane: Lane, generation: int, catching_up: asyncio.Task[None] | None) -> None:
+    async def _follow(self, run: ProjectionRun, generation: int, catching_up: asyncio.Task[None] | None) -> None:
         polled = time.monotonic()
         while True:
             begun = time.monotonic()
-            count = await lane.step(_POLL if lane.targets and self.state == "active" else 0.0)
-            self._progress(lane, count)
-            if self.state != "active" and (count or not lane.behind):
+            count = await run.step(_POLL if run.targets and self.state == "active" else 0.0)
+            self._progress(run, count)
+            if self.state != "active" and (count or not run.behind):
                 # Before a hole the checkpoint is right: only what comes behind it shows that the log is whole again.
-                await write_divergence(lane.session, None)
+                await write_divergence(run.session, None)
                 metrics.DIVERGED.set(0)
                 self._set_state("active")
             now = time.monotonic()
             if now - polled >= _POLL:
                 polled = now
-                if (await lane.session.rows(SQL["generation"]))[0][0] != generation:
+                if (await run.session.rows(SQL["generation"]))[0][0] != generation:
                     raise _ReloadError("an operator changed them")
             if catching_up is not None and catching_up.done():
                 catching_up.result()
                 raise _ReloadError("a read model has caught up")
-            if not lane.targets:
+            if not run.targets:
                 await asyncio.sleep(_POLL)
-            elif count < lane.batch:
+            elif count < run.batch:
                 await self._positions.pause(_PACE - (time.monotonic() - begun))
 
     async def _catch_up(self, targets: Sequence[Target], known: Standing) -> None:
         session = await Session.open(self._url, name="temps-catch-up", statement_timeout=STATEMENT_SECONDS)
-        lane = Lane(self._bus, [session], targets, known.marks, batch=self._batch)
+        run = ProjectionRun(self._bus, [session], targets, known.marks, batch=self._batch)
         try:
-            await lane.open(durable=False)
-            while lane.targets:
-                await lane.step(_POLL)
-                self._positions.known(lane.marks)
-                for stopped in lane.stopped:
+            await run.open(durable=False)
+            while run.targets:
+                await run.step(_POLL)
+                self._positions.known(run.marks)
+                for stopped in run.stopped:
                     self._halted(stopped)
-                distance = sum(max(self.position(name) - lane.position(name), 0) for name in self._streams)
+                distance = sum(max(self.position(name) - run.position(name), 0) for name in self._streams)
                 if distance < _FAR // 2:
                     return
-                for target in lane.targets:
+                for target in run.targets:
                     self._stopped[target.key] = f"is catching up: {distance} facts behind the others"
         finally:
-            await lane.close()
+            await run.close()
             await session.close()
 
-    def _progress(self, lane: Lane, count: int) -> None:
-        self._behind = lane.behind
+    def _progress(self, run: ProjectionRun, count: int) -> None:
+        self._behind = run.behind
         metrics.BEHIND.set(self._behind)
-        for stopped in lane.stopped:
+        for stopped in run.stopped:
             self._halted(stopped)
-        if not self._behind or (lane.targets and all(lane.position(name) >= end for name, end in self._goal.items())):
+        if not self._behind or (run.targets and all(run.position(name) >= end for name, end in self._goal.items())):
             self._caught_up = True
         if not count:
             return
         metrics.FACTS.inc(count)
         self._batch = min(self._batch * 2, BATCH)
-        lane.batch = self._batch
-        for (key, stream), mark in lane.marks.items():
+        run.batch = self._batch
+        for (key, stream), mark in run.marks.items():
             metrics.POSITION.labels(key, stream).set(mark.position)
-        while lane.unknown:
-            type_, number = lane.unknown.popitem()
+        while run.unknown:
+            type_, number = run.unknown.popitem()
             metrics.UNKNOWN.labels(type_).inc(number)
-        self._positions.known(lane.marks, [target.key for target in lane.targets])
+        self._positions.known(run.marks, [target.key for target in run.targets])
 
     def _know(self, known: Standing, in_step: Sequence[Target]) -> None:
         self._positions.forget()

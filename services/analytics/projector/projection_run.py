@@ -1,6 +1,6 @@
 """One reader and one transaction for a set of read models: facts in, rows and checkpoints out, together or not at all.
 
-The live projector, a model that is catching up and a rebuild are the same lane with different targets.
+The live projector, a model that is catching up and a rebuild are the same run with different targets.
 """
 
 import asyncio
@@ -49,8 +49,8 @@ class _Batch:
     staged: bool = False
 
 
-class Lane:
-    """Moves its targets forward, step by step. One task at a time; a lane that raised is of no more use."""
+class ProjectionRun:
+    """Moves its targets forward, step by step. One task at a time; a run that raised is of no more use."""
 
     def __init__(
         self, bus: Bus, sessions: Sequence[Session], targets: Sequence[Target], marks: Marks, *, batch: int
@@ -136,7 +136,7 @@ class Lane:
     async def reach(self, limit: Mapping[str, int], wait: float) -> bool:
         """Inside the caller's transaction: apply all facts up to `limit` as one batch. False when they did not come.
 
-        After an error, or False, the caller rolls back and this lane is of no more use.
+        After an error, or False, the caller rolls back and this run is of no more use.
         """
         held = await self._taken_ahead()
         gathered: Facts = {} if held is None else dict(held.facts)

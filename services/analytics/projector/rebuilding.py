@@ -18,7 +18,7 @@ from libs.common.jetstream.streams import LOG
 from services.analytics.postgres import AwayError, Session, StatementError, role_of
 from services.analytics.projector.checkpoints import SQL, FencedError, Stopped, begin, lock, prepare, standing, try_lock
 from services.analytics.projector.model import ReadModel, Target, beside
-from services.analytics.projector.projection_run import Lane, Marks
+from services.analytics.projector.projection_run import Marks, ProjectionRun
 
 log = logging.getLogger(__name__)
 
@@ -89,27 +89,27 @@ class Beside:
         return session
 
     @asynccontextmanager
-    async def lane(self, session: Session) -> AsyncIterator[Lane]:
+    async def run(self, session: Session) -> AsyncIterator[ProjectionRun]:
         """From the committed checkpoints on, with sessions of its own. Raises LogDivergedError, BusError, AwayError."""
         known = await standing(session)
         name = "temps-rebuild"
         async with Session.several(2, self._url, name=name, statement_timeout=_STATEMENT_SECONDS) as sessions:
-            lane = Lane(self._bus, sessions, self.targets, known.marks, batch=_BATCH)
+            run = ProjectionRun(self._bus, sessions, self.targets, known.marks, batch=_BATCH)
             try:
-                await lane.open(durable=False)
-                yield lane
+                await run.open(durable=False)
+                yield run
             finally:
-                await lane.close()
+                await run.close()
 
     async def front(self, streams: Iterable[str]) -> Mapping[str, int]:
         """Where the log ends now. Raises BusError."""
         return {name: (await self._bus.stream_state(name)).last_sequence for name in streams}
 
-    def halted(self, lane: Lane) -> None:
-        """Take note of the targets that the lane had to leave behind."""
-        self.stopped += lane.stopped
-        lane.stopped = []
-        self.targets = list(lane.targets)
+    def halted(self, run: ProjectionRun) -> None:
+        """Take note of the targets that the run had to leave behind."""
+        self.stopped += run.stopped
+        run.stopped = []
+        self.targets = list(run.targets)
 
     async def discard(self, session: Session) -> None:
         """Drop what was not swapped in."""
@@ -173,18 +173,18 @@ async def _fill_and_swap(work: Beside, session: Session, outcome: Outcome, repor
     if outcome.rebuilt:
         return True  # swapped, and the connection was lost while dropping the old tables
     try:
-        async with work.lane(session) as lane:
+        async with work.run(session) as run:
             # A model that stands before a fact it cannot take is not met there: its rebuild has to come past it.
-            front = await work.front(lane.streams)
-            while lane.targets:
-                await lane.step(_WAIT)
-                work.halted(lane)
-                done = sum(lane.position(name) for name in lane.streams)
-                report(done, done + lane.behind)
-                passed = all(lane.position(name) >= last for name, last in front.items())
-                if lane.targets and passed and lane.behind < _NEAR:
-                    await _analyze(lane.session, work.targets)
-                    await _swap(lane, outcome)
+            front = await work.front(run.streams)
+            while run.targets:
+                await run.step(_WAIT)
+                work.halted(run)
+                done = sum(run.position(name) for name in run.streams)
+                report(done, done + run.behind)
+                passed = all(run.position(name) >= last for name, last in front.items())
+                if run.targets and passed and run.behind < _NEAR:
+                    await _analyze(run.session, work.targets)
+                    await _swap(run, outcome)
                     return True
     except NotYetError as error:
         log.info("the swap has to wait: %s", error)
@@ -192,14 +192,14 @@ async def _fill_and_swap(work: Beside, session: Session, outcome: Outcome, repor
     return True
 
 
-async def _swap(lane: Lane, outcome: Outcome) -> None:
-    session = lane.session
-    names = [target.model.name for target in lane.targets]
+async def _swap(run: ProjectionRun, outcome: Outcome) -> None:
+    session = run.session
+    names = [target.model.name for target in run.targets]
     async with session.transaction():
         await session.run("SET LOCAL lock_timeout TO '10s'; SET LOCAL synchronous_commit TO on")
-        cut = positions(await lock(session, names), lane.streams)
-        await reach(lane, cut)
-        for target in lane.targets:
+        cut = positions(await lock(session, names), run.streams)
+        await reach(run, cut)
+        for target in run.targets:
             model = target.model
             await session.run(
                 f"ALTER SCHEMA {model.schema} RENAME TO {await _old_name(session, model.schema)};"
@@ -210,13 +210,13 @@ async def _swap(lane: Lane, outcome: Outcome) -> None:
             await session.count(SQL["swap_model"], {"key": model.name, "definition": model.definition})
             await session.count(SQL["remove_model"], {"key": target.key})
     outcome.rebuilt = names
-    outcome.facts = sum(max(cut[stream], lane.position(stream)) for stream in lane.streams)
+    outcome.facts = sum(max(cut[stream], run.position(stream)) for stream in run.streams)
 
 
-async def reach(lane: Lane, cut: Mapping[str, int]) -> None:
-    """While others wait for us: go up to their cut, in the lane's own transaction, or raise NotYetError."""
+async def reach(run: ProjectionRun, cut: Mapping[str, int]) -> None:
+    """While others wait for us: go up to their cut, in the run's own transaction, or raise NotYetError."""
     try:
-        if await lane.reach(cut, _REACH_SECONDS):
+        if await run.reach(cut, _REACH_SECONDS):
             return
     except (AwayError, FencedError):
         raise

@@ -54,7 +54,7 @@ class LogReader:
 
     def __init__(self, bus: Bus, marks: Mapping[str, Mark], *, ahead: int) -> None:
         """`ahead`: how many facts of each stream may wait here."""
-        self._tails = {name: _Tail(bus, name, mark, ahead) for name, mark in marks.items()}
+        self._streams = {name: _StreamReader(bus, name, mark, ahead) for name, mark in marks.items()}
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
 
@@ -63,31 +63,31 @@ class LogReader:
 
         Raises LogDivergedError, or BusError when the log cannot be asked.
         """
-        for name, tail in self._tails.items():
+        for name, tail in self._streams.items():
             await tail.verify(set(also.get(name, ())))
-        for name, tail in self._tails.items():
+        for name, tail in self._streams.items():
             self._tasks.append(asyncio.create_task(tail.run(self._ready), name=f"read-{name}"))
 
     async def close(self) -> None:
         """Stop reading."""
         await end(self._tasks)
-        for tail in self._tails.values():
+        for tail in self._streams.values():
             await tail.close()
 
     @property
     def behind(self) -> int:
         """How many facts the server still has for us, besides those that wait here."""
-        return sum(tail.pending + len(tail.waiting) for tail in self._tails.values())
+        return sum(tail.pending + len(tail.waiting) for tail in self._streams.values())
 
     def created(self, stream: str) -> str:
         """When the stream was born, as it says."""
-        return self._tails[stream].created
+        return self._streams[stream].created
 
     async def full(self, n: int) -> None:
         """Wait until that many facts wait here."""
         while True:
             self._ready.clear()
-            if sum(len(tail.waiting) for tail in self._tails.values()) >= n:
+            if sum(len(tail.waiting) for tail in self._streams.values()) >= n:
                 return
             await self._ready.wait()
 
@@ -99,10 +99,10 @@ class LogReader:
         deadline = time.monotonic() + wait
         while True:
             self._ready.clear()
-            facts = {name: taken for name, tail in self._tails.items() if (taken := tail.take(n, limit))}
+            facts = {name: taken for name, tail in self._streams.items() if (taken := tail.take(n, limit))}
             if facts:
                 return facts
-            for tail in self._tails.values():
+            for tail in self._streams.values():
                 tail.check()
             left = deadline - time.monotonic()
             if left <= 0:
@@ -112,7 +112,7 @@ class LogReader:
                     await self._ready.wait()
 
 
-class _Tail:
+class _StreamReader:
     """One stream: what was read and not yet taken."""
 
     def __init__(self, bus: Bus, stream: str, mark: Mark, ahead: int) -> None:

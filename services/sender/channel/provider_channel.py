@@ -12,7 +12,7 @@ from libs.common.relay.opening import Patience
 from libs.common.relay.port import BeforeDot, Relay, SendResult, Submission, Trouble, troubled
 from services.sender.channel.circuit_rules import Breaker
 from services.sender.channel.rules import Channel, Request, Turn
-from services.sender.channel.send_gate import Gate
+from services.sender.channel.send_gate import SendGate
 from services.sender.channel.share_rules import Share
 from services.sender.ports import NoSlotsError
 from services.sender.routing_rules import Closed, named
@@ -25,22 +25,22 @@ OpenRelay = Callable[[ProviderState, int, Patience], Awaitable[Relay | Trouble]]
 CIRCUIT = Gauge("temps_provider_circuit_open", "1 while only a try now and then is sent to the provider", ["provider"])
 
 
-class ProviderOutlet:
-    """`services.sender.ports.Outlet`. Follows the provider's settings through `configure`."""
+class ProviderChannel:
+    """`services.sender.ports.DeliveryChannel`. Follows the provider's settings through `configure`."""
 
     def __init__(
         self,
         provider: ProviderState | None,
         *,
         connections: int,
-        gate: Gate,
+        send_gate: SendGate,
         open_relay: OpenRelay,
         patience: Patience = "patient",
     ) -> None:
         """Nothing is connected before the first message; `connections` are those of all workers together."""
-        self.channel = Channel(provider, connections)
+        self.state = Channel(provider, connections)
         self._patience = patience
-        self._gate, self._open_relay = gate, open_relay
+        self._send_gate, self._open_relay = send_gate, open_relay
         self._relay: Relay | None = None
         self._opening = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -54,27 +54,27 @@ class ProviderOutlet:
     ) -> None:
         """Take over changed settings; None when the provider was deleted."""
         asked, self._patience = self._patience, patience
-        before = self.channel.breaker
-        if self.channel.configure(provider, connections, afresh=asked != patience):
+        before = self.state.breaker
+        if self.state.configure(provider, connections, afresh=asked != patience):
             self._retire()
         self._tell(before)
         self._assign()
 
     def take_share(self, share: Share) -> None:
         """Use no more than this share from now on."""
-        if self.channel.take_share(share):
+        if self.state.take_share(share):
             self._retire()
         self._assign()
 
     @property
     def connections(self) -> int:
         """How many of them are this worker's."""
-        return self.channel.own_connections
+        return self.state.own_connections
 
     @property
     def connections_of_all(self) -> int:
         """How many the provider allows."""
-        return self.channel.connections
+        return self.state.connections
 
     @property
     def ready(self) -> bool:
@@ -83,16 +83,16 @@ class ProviderOutlet:
 
     def closed(self) -> Closed | None:
         """Why nothing is sent through it now; None when something is, be it only to try it out."""
-        return self.channel.closed(time.monotonic())
+        return self.state.closed(time.monotonic())
 
     @property
     def available(self) -> bool:
         """Whether another provider's mail may come here."""
-        return self.channel.available(time.monotonic())
+        return self.state.available(time.monotonic())
 
     def invite(self) -> None:
         """Another provider's mail is coming here: while this one has to be tried out, one at a time."""
-        self.channel.invite(time.monotonic())
+        self.state.invite(time.monotonic())
 
     # --------------------------------------------------------------------------------------------------------- sending
 
@@ -100,23 +100,23 @@ class ProviderOutlet:
         self, submission: Submission, before_dot: BeforeDot, elsewhere: Callable[[], bool]
     ) -> SendResult | None:
         """Wait for a turn and hand the message over; None when it should go elsewhere, or has to."""
-        request = self.channel.ask(elsewhere)
+        request = self.state.ask(elsewhere)
         result: SendResult | None = None
         began = ended = 0.0
         try:
             await self._turn(request)
             if request.turn is Turn.TURNED_AWAY:
                 raise NoSlotsError
-            if request.turn is Turn.SEND and self.channel.provider is not None:
+            if request.turn is Turn.SEND and self.state.provider is not None:
                 began = time.monotonic()
                 result = await self._sent(submission, before_dot)
                 ended = time.monotonic()
         finally:
             if result is None:
-                self.channel.withdraw(request)
+                self.state.withdraw(request)
             else:
-                before = self.channel.breaker
-                self.channel.ended(request, result.trouble, ended - began, ended)
+                before = self.state.breaker
+                self.state.ended(request, result.trouble, ended - began, ended)
                 self._tell(before)
             self._assign()
         return result
@@ -132,21 +132,21 @@ class ProviderOutlet:
 
     def _assign(self) -> None:
         """Give out the turns that are due, and come back for those that will be."""
-        now, may_write = time.monotonic(), self._gate.is_open
-        for request in self.channel.assign(now, may_write=may_write):
+        now, may_write = time.monotonic(), self._send_gate.is_open
+        for request in self.state.assign(now, may_write=may_write):
             future = self._waiting.get(request)
             if future is not None and not future.done():
                 future.set_result(None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        at = self.channel.wake_at(now, may_write=may_write)
+        at = self.state.wake_at(now, may_write=may_write)
         if at is not None:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now), self._assign)
 
     def _tell(self, before: Breaker) -> None:
         """Tell people of a circuit that opened or closed."""
-        provider, breaker = self.channel.provider, self.channel.breaker
+        provider, breaker = self.state.provider, self.state.breaker
         if provider is None or breaker is before or not (breaker.is_open or before.is_open):
             return
         CIRCUIT.labels(str(provider.id)).set(breaker.is_open)
@@ -184,11 +184,11 @@ class ProviderOutlet:
             while self._relay is None:
                 if self._retiring:
                     await asyncio.wait(self._retiring)
-                provider, patience = self.channel.provider, self._patience
+                provider, patience = self.state.provider, self._patience
                 if provider is None:
                     return Trouble("connection", "The provider was deleted at that moment.")
                 opened = await self._open_relay(provider, self.connections_of_all, patience)
-                changed = provider is not self.channel.provider or patience != self._patience
+                changed = provider is not self.state.provider or patience != self._patience
                 if changed and not isinstance(opened, Trouble):
                     # Changed while its secret was being read: what was opened may be out of date.
                     await opened.close()

@@ -13,7 +13,7 @@ DOUBLES_IN = 20.0
 
 
 @dataclass(slots=True)
-class Pace:
+class RateLimit:
     """Evenly spaced turns, at most `per_second` of them; None is no limit. Times are seconds on the caller's clock.
 
     No more than one turn per `1 / per_second` seconds, so there is never a burst, and rates below one a second work:
@@ -57,10 +57,10 @@ class Pace:
         """The provider said that this was too fast: half as fast from now on (counted at most once a second)."""
         if now - self._slowed_at < ONCE_IN:
             return
-        pace = self.rate or max(float(self._lately(now)), 2 * SLOWEST)
+        rate_limit = self.rate or max(float(self._lately(now)), 2 * SLOWEST)
         if self._slowed is None:
-            self._was = pace
-        self._slowed = max(pace / 2, min(SLOWEST, pace))
+            self._was = rate_limit
+        self._slowed = max(rate_limit / 2, min(SLOWEST, rate_limit))
         self._slowed_at = self._sped_at = now
 
     def speed_up(self, now: float) -> None:

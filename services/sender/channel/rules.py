@@ -1,7 +1,7 @@
 """Decides which waiting message may be handed to one provider now, within one worker. No I/O, no clock of its own.
 
-A request waits here until it gets its `Turn`. `assign` gives out the turns that are due, first come first served; the
-outlet calls it whenever something happened, and at the time that `wake_at` names. What each request gets:
+A request waits here until it gets its `Turn`. `assign` gives out the turns that are due, first come first served.
+`ProviderChannel` calls it whenever something happened, and at the time that `wake_at` names. What each request gets:
 
     provider                                  circuit                        a waiting request gets
     ----------------------------------------  -----------------------------  ------------------------------------------
@@ -29,7 +29,7 @@ from libs.common.facts.provider import ProviderState
 from libs.common.relay.connection import connection_of, same_connection
 from libs.common.relay.port import Trouble
 from services.sender.channel.circuit_rules import Breaker
-from services.sender.channel.rate_limit_rules import Pace
+from services.sender.channel.rate_limit_rules import RateLimit
 from services.sender.channel.share_rules import ALONE, Share
 from services.sender.routing_rules import Closed, why_unusable
 
@@ -74,7 +74,7 @@ class Channel:
     share: Share = ALONE
     breaker: Breaker = field(default_factory=Breaker)
     halted: str | None = None
-    pace: Pace = field(default_factory=Pace)
+    rate_limit: RateLimit = field(default_factory=RateLimit)
     out: int = 0
     """How many have the turn to send and have not ended."""
     _tried_out: bool = False
@@ -113,7 +113,7 @@ class Channel:
 
     def _divide(self) -> None:
         whole = self.provider.rate_limit_per_second if self.provider is not None else None
-        self.pace.per_second = self.share.rate(whole, self.connections)
+        self.rate_limit.per_second = self.share.rate(whole, self.connections)
 
     def _resume(self, before: ProviderState | None, provider: ProviderState | None) -> None:
         if before is None or provider is None or provider.stopped is not None:
@@ -165,7 +165,7 @@ class Channel:
             # The pause before it is tried out may be over sooner than that.
             over = self.breaker.until if self.breaker.is_open and self.breaker.until > now else now + LOOK
             return min(now + LOOK, over)
-        return now + max(0.0, self.pace.until_turn(now)) if self.out < self.own_connections else None
+        return now + max(0.0, self.rate_limit.until_turn(now)) if self.out < self.own_connections else None
 
     def ended(self, request: Request, trouble: Trouble | None, seconds: float, now: float) -> None:
         """A hand-over ended, after so many seconds, with that trouble of the provider's or none."""
@@ -174,10 +174,10 @@ class Channel:
             return
         if trouble is None:
             self.breaker = self.breaker.succeeded()
-            self.pace.speed_up(now)
+            self.rate_limit.speed_up(now)
         elif trouble.kind == "throttled":
             self.breaker = self.breaker.succeeded()
-            self.pace.slow_down(now)
+            self.rate_limit.slow_down(now)
         elif trouble.kind == "configuration":
             self.halted = trouble.text
         elif trouble.kind == "quota":
@@ -189,14 +189,14 @@ class Channel:
 
     def _is_due(self, now: float) -> bool:
         free = self.out < self.own_connections
-        return free and self.closed(now) is None and self.pace.until_turn(now) <= 0
+        return free and self.closed(now) is None and self.rate_limit.until_turn(now) <= 0
 
     def _send(self, request: Request, provider: ProviderState, now: float) -> Request:
         request.turn, request.connection = Turn.SEND, connection_of(provider)
         request.tries_out = self.breaker.is_open
         self._tried_out = self._tried_out or request.tries_out
         self.out += 1
-        self.pace.take(now)
+        self.rate_limit.take(now)
         return request
 
     def _leave(self, request: Request) -> None:

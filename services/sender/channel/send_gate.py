@@ -10,7 +10,7 @@ _POLL = 0.1
 
 
 @dataclass(slots=True)
-class Gate:
+class SendGate:
     """Open while JetStream is there, has room, and no outcome is waiting to be written."""
 
     connected: Callable[[], bool]

@@ -28,7 +28,7 @@ _LAST_WORD = 0.5
 class Timing:
     """Seconds. Who joins waits `join` for the others to notice; `ttl` is in whole ones, as NATS has it.
 
-    `remember` is how long somebody who is gone may still have something in hand: the lease (`Hands.ack_wait`).
+    `remember` is how long somebody who is gone may still have something in hand: the lease (`InFlight.ack_wait`).
     """
 
     period: float = 3.0
@@ -38,7 +38,7 @@ class Timing:
 
 
 @dataclass(slots=True)
-class Presence:
+class Membership:
     """This worker among all. `changed` is called when its share has changed."""
 
     bus: Bus

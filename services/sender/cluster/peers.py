@@ -18,9 +18,9 @@ from libs.common.facts import Envelope
 from libs.common.jetstream.bus import Bus
 from libs.common.jetstream.errors import BusError
 from libs.common.jetstream.streams import question_subject
-from services.sender.cluster.membership import Presence
+from services.sender.cluster.membership import Membership
 from services.sender.deliver.attempt_rules import Attempt
-from services.sender.deliver.in_flight import Hands, Key
+from services.sender.deliver.in_flight import InFlight, Key
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +31,18 @@ _CLOCKS = 2.0
 
 
 class Find(Protocol):
-    """`services.sender.ports.Journal.find`."""
+    """`services.sender.ports.OutcomeLog.find`."""
 
     async def __call__(self, attempt: Attempt, *, redelivered: bool) -> Envelope | None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class AskingColleagues:
-    """`services.sender.ports.Colleagues` over NATS."""
+class AskingPeers:
+    """`services.sender.ports.Peers` over NATS."""
 
     bus: Bus
-    hands: Hands
-    presence: Presence
+    in_flight: InFlight
+    membership: Membership
     find: Find
 
     async def listen(self) -> None:
@@ -50,23 +50,23 @@ class AskingColleagues:
         while True:
             await self.bus.wait_connected()
             try:
-                await self.bus.subscribe(question_subject(self.presence.worker_id), self._answer)
+                await self.bus.subscribe(question_subject(self.membership.worker_id), self._answer)
             except BusError as error:
                 log.info("cannot listen yet: %s", error)
             else:
                 return
 
     async def settle(self, attempt: Attempt, *, begun: bool) -> tuple[Envelope | None, bool]:
-        """`services.sender.ports.Colleagues.settle`."""
-        await self.presence.known()
-        held = self.hands.held.get(attempt.key)
-        if held is None or not self.presence.company():
+        """`services.sender.ports.Peers.settle`."""
+        await self.membership.known()
+        held = self.in_flight.held.get(attempt.key)
+        if held is None or not self.membership.company():
             return None, begun
         # Not reset when this is cancelled: what is in doubt is not handed back as if it were untouched.
         held.asking = True
         while True:
-            await self.presence.known()
-            company = self.presence.company()
+            await self.membership.known()
+            company = self.membership.company()
             answers = await asyncio.gather(*(self._ask(each, attempt.key) for each in company))
             # After the answers: who has not got it any more may have written down what came of it just now.
             found = await self.find(attempt, redelivered=True)
@@ -81,11 +81,11 @@ class AskingColleagues:
 
     def _yields(self, worker_id: str, answer: bytes | None) -> bool:
         """Whether that worker leaves it to us. Of two who ask each other, the one that was there first goes on."""
-        return answer in (NO, UNTOUCHED) or (answer == ASKS and self.presence.worker_id < worker_id)
+        return answer in (NO, UNTOUCHED) or (answer == ASKS and self.membership.worker_id < worker_id)
 
     def _reconnected_lately(self) -> bool:
         """Whether somebody of whom we know nothing may still work on a lease from before the reconnect."""
-        return time.time() - self.bus.connected_at < self.hands.ack_wait + _CLOCKS
+        return time.time() - self.bus.connected_at < self.in_flight.ack_wait + _CLOCKS
 
     async def _ask(self, worker_id: str, key: Key) -> bytes | None:
         try:
@@ -97,16 +97,16 @@ class AskingColleagues:
 
     async def _answer(self, raw: Any) -> None:
         try:
-            await self.bus.send(raw.reply, holding(self.hands, _read(raw.data)))
+            await self.bus.send(raw.reply, holding(self.in_flight, _read(raw.data)))
         except (BusError, ValueError) as error:
             log.info("a question could not be answered: %s", error)
 
 
-def holding(hands: Hands, key: Key) -> bytes:
+def holding(in_flight: InFlight, key: Key) -> bytes:
     """What is to be said of an attempt: `UNTOUCHED` is said once, and then it is the asker's."""
-    held = hands.held.get(key)
+    held = in_flight.held.get(key)
     if held is None:
-        return UNTOUCHED if hands.was_untouched(key) else NO
+        return UNTOUCHED if in_flight.was_untouched(key) else NO
     if held.asking:
         return ASKS
     return HOLDS if held.dotted or not held.lapsed else NO

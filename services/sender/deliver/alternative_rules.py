@@ -16,7 +16,7 @@ from services.sender.deliver.attempt_rules import Attempt, home_id, recipients
 from services.sender.routing_rules import candidates, default_provider, present, stand_ins
 
 IsOpen = Callable[[ProviderState], bool]
-"""Whether a provider takes other providers' mail now (`services.sender.ports.Outlet.available`)."""
+"""Whether a provider takes other providers' mail now (`services.sender.ports.DeliveryChannel.available`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from libs.common.jetstream.streams import EVENTS, QUEUE, SCHEDULE, schedule_subj
 from libs.common.jetstream.views import read_in_order
 from services.sender.deliver.attempt_rules import Attempt
 from services.sender.deliver.owed_fold import Owed, fold, overdue
-from services.sender.ports import Journal
+from services.sender.ports import OutcomeLog
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Audit:
     """One worker's audit of the log against queue and schedule."""
 
     bus: Bus
-    journal: Journal
+    outcome_log: OutcomeLog
     settled: float = SETTLED
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
@@ -112,10 +112,10 @@ class Audit:
         queued = await self._queued() if missing else set()
         lost = 0
         for attempt in missing:
-            if str(attempt.email_id) in queued or await self.journal.find(attempt, redelivered=True) is not None:
+            if str(attempt.email_id) in queued or await self.outcome_log.find(attempt, redelivered=True) is not None:
                 continue
             log.warning("attempt %d of email %s was lost", attempt.number, attempt.email_id)
-            await self.journal.schedule(attempt)
+            await self.outcome_log.schedule(attempt)
             REQUEUED.inc()
             lost += 1
         return lost

@@ -11,7 +11,7 @@ None: go on with the next step. The handler then does what the decision says, in
 3. It makes the next attempt due: a schedule, or for a moved one a message for the other provider.
 4. It acknowledges the message, unless the attempt is LEFT.
 
-The first row that fits decides. *Held by us* is the lease; *others* are `alternatives.py`.
+The first row that fits decides. *LeasedMessage by us* is the lease; *others* are `alternatives.py`.
 
     looked up, read                  provider, answer                         decision
     -------------------------------  ---------------------------------------  ----------------------------------------

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 OFF_LOOP_CHARACTERS = 64 * 1024
 """A larger message is built in a thread, because the loop keeps every lease of this worker."""
 _BREATH = 0.01
-"""Seconds: for a moment the view and an outlet may disagree about what there is."""
+"""Seconds: for a moment the view and a channel may disagree about what there is."""
 
 
 async def deliver_email(deps: DeliverDeps, work: Work) -> Finished:
@@ -47,7 +47,7 @@ async def write_off(deps: DeliverDeps, work: Work, *, begun: bool) -> Finished:
     case = _begin(deps, work)
     case.begun = begun
     if case.accepted is None and work.attempt.pending is None:
-        case.accepted = await deps.mailroom.accepted(work.attempt)
+        case.accepted = await deps.email_store.accepted(work.attempt)
     return await _act(deps, work, case, rules.write_off(_seen(deps, case)))
 
 
@@ -64,16 +64,16 @@ async def _look_up(deps: DeliverDeps, work: Work, case: Case) -> None:
     if doubt is None:
         return
     case.begun = doubt.begun
-    case.earlier = await deps.journal.find(work.attempt, redelivered=doubt.redelivered)
+    case.earlier = await deps.outcome_log.find(work.attempt, redelivered=doubt.redelivered)
     if case.earlier is None:
-        case.earlier, case.begun = await deps.colleagues.settle(work.attempt, begun=doubt.begun)
+        case.earlier, case.begun = await deps.peers.settle(work.attempt, begun=doubt.begun)
     if case.earlier is None and case.begun and not case.owed:
-        case.accepted = await deps.mailroom.accepted(work.attempt)
+        case.accepted = await deps.email_store.accepted(work.attempt)
 
 
 async def _read(deps: DeliverDeps, work: Work, case: Case) -> None:
     if case.accepted is None:
-        case.accepted = await deps.mailroom.accepted(work.attempt)
+        case.accepted = await deps.email_store.accepted(work.attempt)
     others = _alternatives(deps, case)
     if others is None:
         case.lost = True
@@ -84,7 +84,7 @@ async def _read(deps: DeliverDeps, work: Work, case: Case) -> None:
 
 async def _read_content(deps: DeliverDeps, case: Case) -> None:
     if case.content is None and case.accepted is not None:
-        case.content = await deps.mailroom.content(case.accepted)
+        case.content = await deps.email_store.content(case.accepted)
 
 
 def _seen(deps: DeliverDeps, case: Case) -> Case:
@@ -94,8 +94,8 @@ def _seen(deps: DeliverDeps, case: Case) -> Case:
     if case.answer is None:
         # Once asked, it is the provider as it was asked that is decided about, whatever became of it meanwhile.
         case.provider, case.gone = deps.providers.get(attempt.provider_id), deps.deleted.get(attempt.provider_id)
-        outlet = deps.outlets.get(attempt.provider_id)
-        case.closed = outlet.closed() if outlet is not None and case.provider is not None else None
+        channel = deps.channels.get(attempt.provider_id)
+        case.closed = channel.closed() if channel is not None and case.provider is not None else None
     if case.unhindered:
         return case
     case.retry_at = deps.retry_at(
@@ -143,9 +143,9 @@ async def _hand_over(deps: DeliverDeps, work: Work, case: Case) -> None:
     submission, others, began = case.submission, _alternatives(deps, case), deps.now()
     if submission is None or others is None:
         raise ValueError("there is nothing to hand over")
-    outlet = deps.outlets[case.attempt.provider_id]
+    channel = deps.channels[case.attempt.provider_id]
     try:
-        answer = await outlet.send(submission, work.lease.confirm, lambda: others.open() is not None)
+        answer = await channel.send(submission, work.lease.confirm, lambda: others.open() is not None)
     except NoSlotsError:
         case.has_slots = False
         return
@@ -162,23 +162,23 @@ async def _hand_over(deps: DeliverDeps, work: Work, case: Case) -> None:
 async def _act(deps: DeliverDeps, work: Work, case: Case, decision: Decision) -> Finished:
     """The fact first, then what follows from it; the acknowledgement is the caller's."""
     stop, event = decision.stop_provider, decision.end.value
-    if decision.target is not None and (outlet := deps.outlets.get(decision.target)) is not None:
-        outlet.invite()
+    if decision.target is not None and (channel := deps.channels.get(decision.target)) is not None:
+        channel.invite()
     if decision.only_with_lease and not await work.lease.regain():
         decision = LEFT
         event = decision.end.value
     if decision.earlier is not None:
-        await deps.journal.move(work.attempt.moved(decision.earlier), decision.earlier)
+        await deps.outcome_log.move(work.attempt.moved(decision.earlier), decision.earlier)
     if decision.fact is not None:
         work.lease.decided()
-        stored = await deps.journal.record(decision.fact, **_causes(case))
+        stored = await deps.outcome_log.record(decision.fact, **_causes(case))
         event = decision.fact.EVENT
         if decision.end is End.MOVED:
-            await deps.journal.move(work.attempt.moved(stored), stored)
+            await deps.outcome_log.move(work.attempt.moved(stored), stored)
     if decision.schedule is not None:
-        await deps.journal.schedule(decision.schedule)
+        await deps.outcome_log.schedule(decision.schedule)
     if stop is not None and case.provider is not None:
-        await deps.journal.stop_provider(case.provider, stop)
+        await deps.outcome_log.stop_provider(case.provider, stop)
     return Finished(decision.end, event, decision.target, decision.because)
 
 

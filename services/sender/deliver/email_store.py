@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class LogMailroom:
-    """`services.sender.ports.Mailroom` over the streams."""
+class JetStreamEmailStore:
+    """`services.sender.ports.EmailStore` over the streams."""
 
     bus: Bus
 

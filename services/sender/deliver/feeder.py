@@ -18,8 +18,8 @@ from libs.common.jetstream.errors import BusError, ConsumerGoneError, NotConnect
 from libs.common.jetstream.message import Message, parse_time
 from libs.common.jetstream.pull import Puller
 from libs.common.jetstream.streams import EVENTS, QUEUE, queue_consumer, queue_subject
-from services.sender.channel.provider_channel import ProviderOutlet
-from services.sender.channel.send_gate import Gate
+from services.sender.channel.provider_channel import ProviderChannel
+from services.sender.channel.send_gate import SendGate
 from services.sender.deliver.alternative_rules import anybody_else
 from services.sender.deliver.attempt_rules import (
     Attempt,
@@ -30,7 +30,7 @@ from services.sender.deliver.attempt_rules import (
     source_sequence,
 )
 from services.sender.deliver.deliver_email import deliver_email, write_off
-from services.sender.deliver.in_flight import Hands, Held
+from services.sender.deliver.in_flight import InFlight, LeasedMessage
 from services.sender.deliver.metrics import ERRORS, FINISHED, IN_HAND, REROUTES, UNREADABLE, WAITED
 from services.sender.deliver.redelivery_rules import Handed
 from services.sender.deliver.work import DeliverDeps, Work
@@ -52,8 +52,8 @@ class Feeding:
     """What all feeders of a worker share. `started_at` tells since when the server has been running, if it can."""
 
     bus: Bus
-    gate: Gate
-    hands: Hands
+    send_gate: SendGate
+    in_flight: InFlight
     deliver: DeliverDeps
     started_at: Callable[[], Awaitable[float | None]]
 
@@ -61,9 +61,9 @@ class Feeding:
 class Feeder:
     """One provider's messages of one lane."""
 
-    def __init__(self, shared: Feeding, provider_id: int, lane: str, outlet: ProviderOutlet) -> None:
+    def __init__(self, shared: Feeding, provider_id: int, lane: str, channel: ProviderChannel) -> None:
         """Nothing is asked of the server before `run`."""
-        self._shared, self._provider_id, self._lane, self._outlet = shared, provider_id, lane, outlet
+        self._shared, self._provider_id, self._lane, self._channel = shared, provider_id, lane, channel
         self._puller: Puller | None = None
         self._bound = (-1, 0)
         self._counted_since: float | None = None
@@ -74,12 +74,12 @@ class Feeder:
     @property
     def window(self) -> int:
         """How many messages may be in hand here: none where other workers have all the connections."""
-        return WINDOW * self._outlet.connections
+        return WINDOW * self._channel.connections
 
     @property
     def window_of_all(self) -> int:
         """The consumer's `max_ack_pending`: how many may be in hand in all workers together, the same for each."""
-        return WINDOW * self._outlet.connections_of_all
+        return WINDOW * self._channel.connections_of_all
 
     async def run(self) -> None:
         """Feed until cancelled."""
@@ -109,7 +109,7 @@ class Feeder:
                 "durable_name": queue_consumer(self._provider_id, self._lane),
                 "name": queue_consumer(self._provider_id, self._lane),
                 "ack_policy": "explicit",
-                "ack_wait": int(self._shared.hands.ack_wait * 1e9),
+                "ack_wait": int(self._shared.in_flight.ack_wait * 1e9),
                 "max_ack_pending": window,
                 "max_deliver": -1,
                 "filter_subject": queue_subject(self._provider_id, self._lane),
@@ -131,8 +131,8 @@ class Feeder:
             window = self.window
             free = window - self._in_hand
             # Mail of a provider that sends nothing is fetched as long as somebody else may send it.
-            flows = self._outlet.ready or self._is_wanted_elsewhere()
-            if not (window and flows and shared.gate.is_open):
+            flows = self._channel.ready or self._is_wanted_elsewhere()
+            if not (window and flows and shared.send_gate.is_open):
                 await asyncio.sleep(_POLL)
             elif free < max(1, window // WINDOW):
                 # Slots are filled by the handful: a request for each one alone costs more than the message.
@@ -142,7 +142,7 @@ class Feeder:
                     async with asyncio.timeout(_LOOK):
                         await self._freed.wait()
             else:
-                self._start(await puller.fetch(free, wait=shared.hands.ack_wait / 6))
+                self._start(await puller.fetch(free, wait=shared.in_flight.ack_wait / 6))
 
     def _is_wanted_elsewhere(self) -> bool:
         """Whether another provider could send some of what waits here."""
@@ -150,21 +150,21 @@ class Feeder:
         return anybody_else(self._provider_id, deps.providers, deps.is_open)
 
     def _start(self, messages: list[Message]) -> None:
-        hands = self._shared.hands
+        in_flight = self._shared.in_flight
         for message in messages:
             try:
                 attempt, accepted = read_queued(message)
             except NotAnAttempt as error:
                 log.error("message %d of the queue is no attempt: %s", message.sequence, error)  # noqa: TRY400 - no bug
                 UNREADABLE.inc()
-                hands.discard(message)
+                in_flight.discard(message)
                 continue
             index, self._index = self._index, self._index + 1
-            held = hands.take(message, attempt)
+            held = in_flight.take(message, attempt)
             if held is None:
                 continue
             handed = self._handed(message, attempt, index)
-            work = Work(attempt, handed, held, accepted, untouched=hands.was_untouched(attempt.key))
+            work = Work(attempt, handed, held, accepted, untouched=in_flight.was_untouched(attempt.key))
             WAITED.observe(max(0.0, time.time() - handed.due_at))
             IN_HAND.inc()
             self._in_hand += 1
@@ -182,8 +182,8 @@ class Feeder:
             counted_since=self._counted_since,
         )
 
-    async def _deliver(self, held: Held, work: Work) -> None:
-        deps, hands = self._shared.deliver, self._shared.hands
+    async def _deliver(self, held: LeasedMessage, work: Work) -> None:
+        deps, in_flight = self._shared.deliver, self._shared.in_flight
         try:
             try:
                 finished = await deliver_email(deps, work)
@@ -194,12 +194,12 @@ class Feeder:
             if finished.acknowledge:
                 await held.acknowledge()
             else:
-                hands.note_untouched(work.attempt.key)
+                in_flight.note_untouched(work.attempt.key)
             FINISHED.labels(str(self._provider_id), finished.event).inc()
             if finished.moved_to is not None:
                 REROUTES.labels(str(self._provider_id), str(finished.moved_to), finished.because).inc()
         finally:
-            hands.drop(held)
+            in_flight.drop(held)
             IN_HAND.dec()
             self._in_hand -= 1
             self._freed.set()

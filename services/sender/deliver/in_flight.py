@@ -14,7 +14,7 @@ from uuid import UUID
 from libs.common.jetstream.bus import Bus
 from libs.common.jetstream.errors import BusError
 from libs.common.jetstream.message import Message
-from services.sender.channel.send_gate import Gate
+from services.sender.channel.send_gate import SendGate
 from services.sender.deliver.attempt_rules import Attempt
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ Key = tuple[UUID, int, int]
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class LeasedMessage:
     """One message in hand; `copies` are further messages for the same attempt, acknowledged together with it."""
 
     message: Message
     attempt: Attempt
-    hands: "Hands"
+    in_flight: "InFlight"
     leased_at: float
     copies: list[Message] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
@@ -47,9 +47,9 @@ class Held:
 
     async def confirm(self) -> bool:
         """`services.sender.ports.Lease.confirm`."""
-        if not self.hands.gate.is_open:
+        if not self.in_flight.send_gate.is_open:
             return False
-        if self.left() < self.hands.ack_wait / 6 and not (await self.extend() and self.hands.gate.is_open):
+        if self.left() < self.in_flight.ack_wait / 6 and not (await self.extend() and self.in_flight.send_gate.is_open):
             return False
         self.dotted = True
         return True
@@ -66,22 +66,22 @@ class Held:
     async def regain(self) -> bool:
         """`services.sender.ports.Lease.regain`."""
         self.dotted = False  # asked for by somebody who knows that nothing was sent
-        await self.hands.gate.opened()
-        return self.left() >= self.hands.ack_wait / 6 or await self.extend()
+        await self.in_flight.send_gate.opened()
+        return self.left() >= self.in_flight.ack_wait / 6 or await self.extend()
 
     def left(self) -> float:
         """Seconds of the lease that are left; none that can be relied on after the process was stopped."""
-        return 0.0 if self.doubtful else self.leased_at + self.hands.ack_wait - time.monotonic()
+        return 0.0 if self.doubtful else self.leased_at + self.in_flight.ack_wait - time.monotonic()
 
     @property
     def doubtful(self) -> bool:
         """Whether this process was stopped: a message that had lain here meanwhile may look as if it came just now."""
-        return time.monotonic() - self.hands.ticked_at > _FROZEN or self.leased_at < self.hands.distrust_before
+        return time.monotonic() - self.in_flight.ticked_at > _FROZEN or self.leased_at < self.in_flight.distrust_before
 
     @property
     def lapsed(self) -> bool:
         """Whether the lease has run out on our own clock."""
-        return time.monotonic() > self.leased_at + self.hands.ack_wait
+        return time.monotonic() > self.leased_at + self.in_flight.ack_wait
 
     async def extend(self) -> bool:
         """Ask for another thirty seconds.
@@ -91,8 +91,8 @@ class Held:
         shown himself before.
         """
         before, lost = time.monotonic(), self.lapsed or self.doubtful
-        answered = await self.hands.bus.in_progress(self.message)
-        if answered and lost and not await self.hands.alone():
+        answered = await self.in_flight.bus.in_progress(self.message)
+        if answered and lost and not await self.in_flight.alone():
             return False
         if answered:
             self.leased_at = before
@@ -102,18 +102,18 @@ class Held:
         """The queue may forget it; if this is lost, it comes again and its outcome is found."""
         try:
             for message in (self.message, *self.copies):
-                await self.hands.bus.ack(message)
+                await self.in_flight.bus.ack(message)
         except BusError as error:
             log.info("an acknowledgement was lost: %s", error)
 
 
-class Hands:
+class InFlight:
     """Everything one worker has in hand."""
 
-    def __init__(self, bus: Bus, gate: Gate, *, ack_wait: float = ACK_WAIT) -> None:
+    def __init__(self, bus: Bus, send_gate: SendGate, *, ack_wait: float = ACK_WAIT) -> None:
         """Empty."""
-        self.bus, self.gate, self.ack_wait = bus, gate, ack_wait
-        self.held: dict[Key, Held] = {}
+        self.bus, self.send_gate, self.ack_wait = bus, send_gate, ack_wait
+        self.held: dict[Key, LeasedMessage] = {}
         self.ticked_at = time.monotonic()
         self.distrust_before = 0.0
         self.alone: Callable[[], Awaitable[bool]] = _nobody_else
@@ -121,7 +121,7 @@ class Hands:
         self._untouched: dict[Key, None] = {}
         self._discarding: set[asyncio.Task[None]] = set()
 
-    def take(self, message: Message, attempt: Attempt) -> Held | None:
+    def take(self, message: Message, attempt: Attempt) -> LeasedMessage | None:
         """Take a message in hand; None when it is a second copy of what is there already."""
         first = self.held.get(attempt.key)
         if first is not None:
@@ -132,10 +132,10 @@ class Hands:
                 first.copies = [each for each in first.copies if each.sequence != message.sequence]
                 first.copies.append(message)
             return None
-        held = self.held[attempt.key] = Held(message, attempt, self, message.received)
+        held = self.held[attempt.key] = LeasedMessage(message, attempt, self, message.received)
         return held
 
-    def drop(self, held: Held) -> None:
+    def drop(self, held: LeasedMessage) -> None:
         """It is done, or no longer ours."""
         self.held.pop(held.attempt.key, None)
 

@@ -21,7 +21,7 @@ from libs.common.jetstream.persistence import persistently
 from libs.common.jetstream.streams import EVENTS, due_subject, schedule_subject
 from libs.common.jetstream.views import View
 from libs.common.relay.connection import same_connection
-from services.sender.channel.send_gate import Gate
+from services.sender.channel.send_gate import SendGate
 from services.sender.deliver.attempt_rules import Attempt
 from services.sender.deliver.recent_outcomes import RecentOutcomes, read_outcome
 
@@ -40,11 +40,11 @@ class _AlreadyDecided(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class LogJournal:
-    """`services.sender.ports.Journal` over the log."""
+class JetStreamOutcomeLog:
+    """`services.sender.ports.OutcomeLog` over the log."""
 
     bus: Bus
-    gate: Gate
+    send_gate: SendGate
     recent: RecentOutcomes
     providers: Mapping[int, ProviderState]
     """Those that exist, as `view` sees them."""
@@ -127,14 +127,14 @@ class LogJournal:
 
     async def _until_written(self, write: Callable[[], Awaitable[T]]) -> T:
         key = object()
-        self.gate.writing[key] = time.monotonic()
+        self.send_gate.writing[key] = time.monotonic()
         try:
             return await write()
         except (BusError, TempsError) as error:
             log.error("an outcome cannot be written, sending pauses: %s", error)  # noqa: TRY400 - no fault of ours
         finally:
-            del self.gate.writing[key]
-        self.gate.blocked += 1
+            del self.send_gate.writing[key]
+        self.send_gate.blocked += 1
         try:
             pause = _PAUSE
             while True:
@@ -148,4 +148,4 @@ class LogJournal:
                     log.info("written at last")
                     return written
         finally:
-            self.gate.blocked -= 1
+            self.send_gate.blocked -= 1

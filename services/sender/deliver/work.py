@@ -12,7 +12,7 @@ from services.sender.deliver.attempt_rules import Attempt
 from services.sender.deliver.case import End
 from services.sender.deliver.redelivery_rules import Handed
 from services.sender.deliver.retry_rules import next_attempt_at
-from services.sender.ports import Colleagues, Journal, Lease, Mailroom, Outlet
+from services.sender.ports import DeliveryChannel, EmailStore, Lease, OutcomeLog, Peers
 
 
 class RetryAt(Protocol):
@@ -39,19 +39,19 @@ class Work:
 class DeliverDeps:
     """What delivering needs. `providers` are those that exist, `deleted` the last states of those that did."""
 
-    journal: Journal
-    mailroom: Mailroom
+    outcome_log: OutcomeLog
+    email_store: EmailStore
     providers: Mapping[int, ProviderState]
     deleted: Mapping[int, ProviderState]
-    outlets: Mapping[int, Outlet]
-    colleagues: Colleagues
+    channels: Mapping[int, DeliveryChannel]
+    peers: Peers
     retry_at: RetryAt = next_attempt_at
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def is_open(self, provider: ProviderState) -> bool:
         """Whether another provider's mail may come to this one now."""
-        outlet = self.outlets.get(provider.id)
-        return outlet is not None and outlet.available
+        channel = self.channels.get(provider.id)
+        return channel is not None and channel.available
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from libs.common.jetstream.persistence import persistently
 from libs.common.jetstream.views import View
 from libs.common.relay.opening import Patience
 from libs.common.tasks import end
-from services.sender.channel.provider_channel import OpenRelay, ProviderOutlet
-from services.sender.cluster.membership import Presence
-from services.sender.cluster.peers import AskingColleagues
+from services.sender.channel.provider_channel import OpenRelay, ProviderChannel
+from services.sender.cluster.membership import Membership
+from services.sender.cluster.peers import AskingPeers
 from services.sender.deliver.feeder import Feeder, Feeding
-from services.sender.deliver.in_flight import Held
-from services.sender.deliver.outcome_log import LogJournal
+from services.sender.deliver.in_flight import LeasedMessage
+from services.sender.deliver.outcome_log import JetStreamOutcomeLog
 from services.sender.deliver.recent_outcomes import RecentOutcomes
 from services.sender.providers_fold import Providers
 from services.sender.routing_rules import stand_ins
@@ -36,14 +36,14 @@ class Worker:
     providers: Providers
     view: View
     recent: RecentOutcomes
-    journal: LogJournal
-    outlets: dict[int, ProviderOutlet]
+    outcome_log: JetStreamOutcomeLog
+    channels: dict[int, ProviderChannel]
     """By provider; deliveries look their way out up here."""
     open_relay: OpenRelay
     check_ring: Callable[[], Awaitable[None]]
     """Raises when the key ring is not the one that the providers' credentials were stored with."""
-    presence: Presence
-    colleagues: AskingColleagues
+    membership: Membership
+    peers: AskingPeers
     local_inbox_connections: int
     drain_seconds: float
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,28 +56,28 @@ class Worker:
 
     async def run(self) -> None:
         """Feed every provider for ever; a feeder that dies takes the worker with it, and drains it when cancelled."""
-        presence: asyncio.Task[None] | None = None
+        membership: asyncio.Task[None] | None = None
         try:
             await self.view.caught_up.wait()
             await self.check_ring()
             await persistently(lambda: self.recent.load(self.feeding.bus))
-            await self.colleagues.listen()
-            presence = asyncio.create_task(self.presence.run(), name="presence")
-            self._feeders.append(presence)
-            await self.presence.known()
+            await self.peers.listen()
+            membership = asyncio.create_task(self.membership.run(), name="presence")
+            self._feeders.append(membership)
+            await self.membership.known()
             while True:
                 self._changed.clear()
                 await self._reconcile()
                 self.ready.set()
                 await self._until_changed()
         finally:
-            if presence is not None:
+            if membership is not None:
                 # The others go on without our part only when we have drained.
-                self._feeders.remove(presence)
+                self._feeders.remove(membership)
             await self._drain()
-            if presence is not None:
-                await end([presence])
-                await self.presence.leave()
+            if membership is not None:
+                await end([membership])
+                await self.membership.leave()
 
     async def _until_changed(self) -> None:
         change = asyncio.create_task(self._changed.wait())
@@ -93,21 +93,21 @@ class Worker:
         for identifier, state in known.items():
             living = self.providers.living.get(identifier)
             connections, patience = self._connections(state), self._patience(state)
-            outlet = self.outlets.get(identifier)
-            if outlet is not None:
-                await outlet.configure(living, connections=connections, patience=patience)
-                outlet.take_share(self.presence.share)
+            channel = self.channels.get(identifier)
+            if channel is not None:
+                await channel.configure(living, connections=connections, patience=patience)
+                channel.take_share(self.membership.share)
                 continue
-            outlet = self.outlets[identifier] = ProviderOutlet(
+            channel = self.channels[identifier] = ProviderChannel(
                 living,
                 connections=connections,
-                gate=self.feeding.gate,
+                send_gate=self.feeding.send_gate,
                 open_relay=self.open_relay,
                 patience=patience,
             )
-            outlet.take_share(self.presence.share)
+            channel.take_share(self.membership.share)
             for lane in LANES:
-                feeder = Feeder(self.feeding, identifier, lane, outlet)
+                feeder = Feeder(self.feeding, identifier, lane, channel)
                 self._feeders.append(asyncio.create_task(feeder.run(), name=f"feeder-{identifier}-{lane}"))
 
     def _connections(self, provider: ProviderState) -> int:
@@ -121,20 +121,20 @@ class Worker:
         """Fetch no more; let what is on its way out end; hand back what nothing was sent of."""
         deadline = time.monotonic() + self.drain_seconds
         await end(self._feeders)
-        held = list(self.feeding.hands.held.values())
+        held = list(self.feeding.in_flight.held.values())
         tasks = {each.task for each in held if each.task is not None}
         if tasks:
             await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
-        self.feeding.gate.draining = True
+        self.feeding.send_gate.draining = True
         left = [each for each in held if each.task is not None and not each.task.done()]
         await end([each.task for each in left if each.task is not None])
         await self._hand_back([each for each in left if each.untouched])
-        for outlet in self.outlets.values():
-            await outlet.close()
+        for channel in self.channels.values():
+            await channel.close()
         if left:
             log.warning("%d messages were not finished", len(left))
 
-    async def _hand_back(self, untouched: list[Held]) -> None:
+    async def _hand_back(self, untouched: list[LeasedMessage]) -> None:
         """Nothing was sent of these: each becomes due again as the same attempt, and is acknowledged.
 
         A nak would do it too, but the next delivery would look like a lost worker's, and count as an unknown.
@@ -145,8 +145,8 @@ class Worker:
         except TimeoutError:
             log.warning("not all could be handed back: they come again when their lease has ended")
 
-    async def _return(self, held: Held) -> None:
+    async def _return(self, held: LeasedMessage) -> None:
         if not self.feeding.bus.connected:
             return
-        await self.journal.schedule(held.attempt)
+        await self.outcome_log.schedule(held.attempt)
         await held.acknowledge()

@@ -12,7 +12,7 @@ from libs.common.jetstream.streams import EVENTS, LOG, TRACKING
 from services.analytics.postgres import AwayError, Session, role_of
 from services.analytics.projector.checkpoints import FencedError, prepare, standing
 from services.analytics.projector.model import live
-from services.analytics.projector.projection_run import Lane
+from services.analytics.projector.projection_run import ProjectionRun
 from services.analytics.projector.stream_reader import LogReader
 from tests.backing import Database
 from tests.support.projecting import (
@@ -142,15 +142,15 @@ async def test_a_second_writer_is_fenced_and_leaves_nothing(clean_nats: NatsAddr
     async with log_at(clean_nats.url) as bus:
         await _prepared(database)
         await publish(clean_nats.url, numbered(50))
-        first, second = await _lane(bus, database), await _lane(bus, database)
+        first, second = await _run(bus, database), await _run(bus, database)
         try:
             assert await first.step(5.0) == 50
             with pytest.raises(FencedError):
                 await second.step(5.0)
         finally:
-            for lane in (first, second):
-                await lane.close()
-                await lane.session.close()
+            for run in (first, second):
+                await run.close()
+                await run.session.close()
         assert await rows(database.url, "SELECT count(*), max(times) FROM rm_ledger.ledger") == [(50, 1)]
 
 
@@ -160,12 +160,12 @@ async def _prepared(database: Database) -> None:
     await owner.close()
 
 
-async def _lane(bus: Bus, database: Database) -> Lane:
+async def _run(bus: Bus, database: Database) -> ProjectionRun:
     session = await Session.open(database.url, name="test")
     known = await standing(session)
-    lane = Lane(bus, [session], [live(model) for model in MODELS], known.marks, batch=100)
-    await lane.open(durable=True)
-    return lane
+    run = ProjectionRun(bus, [session], [live(model) for model in MODELS], known.marks, batch=100)
+    await run.open(durable=True)
+    return run
 
 
 async def test_one_replica_projects_and_the_other_takes_over(clean_nats: NatsAddress, database: Database) -> None:

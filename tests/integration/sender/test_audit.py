@@ -11,7 +11,7 @@ from tests.support.sending import RunningWorker, Sending, names
 
 def audit(world: Sending, running: RunningWorker) -> Audit:
     """An audit by whose clock a little more than a minute has passed."""
-    return Audit(world.bus, running.worker.journal, now=lambda: datetime.now(UTC) + timedelta(seconds=61))
+    return Audit(world.bus, running.worker.outcome_log, now=lambda: datetime.now(UTC) + timedelta(seconds=61))
 
 
 async def test_an_email_that_the_queue_lost_is_delivered_once(world: Sending) -> None:

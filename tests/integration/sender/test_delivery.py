@@ -116,9 +116,9 @@ async def test_mail_for_a_dead_relay_waits_and_other_mail_does_not(world: Sendin
         others = [await world.send(2) for _ in range(20)]
         for each in others:
             await world.until_last(each.email_id, "sent")
-        outlet = worker.worker.outlets[1]
+        channel = worker.worker.channels[1]
         async with asyncio.timeout(10):
-            while outlet.ready:
+            while channel.ready:
                 await asyncio.sleep(0.02)
         tried = [names(await world.facts(each.email_id)) for each in waiting]
         assert sum(len(found) - 1 for found in tried) < len(waiting)
@@ -162,11 +162,11 @@ async def test_content_that_is_anothers_is_never_sent(world: Sending) -> None:
             headers={EMAIL_ID_HEADER: "0190a000-0000-7000-8000-000000000000"},
         )
         data = {**fact.data, "content": {**fact.data["content"], "sequence": foreign}}
-        mailroom = (await world.start_worker()).worker.feeding.deliver.mailroom
-        assert await mailroom.content(fact) is not None
-        assert await mailroom.content(fact._replace(data=data)) is None
+        email_store = (await world.start_worker()).worker.feeding.deliver.email_store
+        assert await email_store.content(fact) is not None
+        assert await email_store.content(fact._replace(data=data)) is None
         damaged = {**fact.data, "content": {**fact.data["content"], "sha256": "0" * 64}}
-        assert await mailroom.content(fact._replace(data=damaged)) is None
+        assert await email_store.content(fact._replace(data=damaged)) is None
 
 
 async def test_mail_of_a_deleted_provider_goes_to_the_default(world: Sending) -> None:
@@ -223,7 +223,7 @@ async def test_two_providers_stopped_at_once_are_both_stopped(world: Sending) ->
     workers = [await world.start_worker() for _ in range(3)]
     await asyncio.gather(
         *(
-            running.worker.journal.stop_provider(state, f"reason {state.id}")
+            running.worker.outcome_log.stop_provider(state, f"reason {state.id}")
             for running, state in zip(workers, states, strict=True)
         )
     )
@@ -240,7 +240,7 @@ async def test_old_credentials_do_not_stop_a_provider_that_has_new_ones(world: S
     await world.update(state, credential_version="v2")
     living = running.worker.providers.living
     await _until(lambda: living[1].credential_version == "v2")
-    await running.worker.journal.stop_provider(state, "the old password was refused")
+    await running.worker.outcome_log.stop_provider(state, "the old password was refused")
     assert living[1].stopped is None
 
 
@@ -262,7 +262,7 @@ async def test_changed_settings_are_used_for_the_next_message(world: Sending) ->
         await world.until_last((await world.send()).email_id, "sent")
         smtp = {**state.model_dump()["smtp"], "port": new.port}
         await world.update(state, smtp=smtp, max_connections=2)
-        await _until(lambda: running.worker.outlets[1].connections == 2)
+        await _until(lambda: running.worker.channels[1].connections == 2)
         await world.until_last((await world.send()).email_id, "sent")
         assert (len(old.messages), len(new.messages)) == (1, 1)
 
@@ -287,8 +287,8 @@ async def test_a_second_copy_of_an_attempt_in_hand_is_not_sent(world: Sending) -
         await relay.reached("dot")
         fact = (await world.facts(accepted.email_id))[0]
         copy = Attempt(accepted.email_id, 1, 1, "normal", fact.at, fact.at, fact.sequence)
-        await worker.worker.journal.schedule(copy)
-        await _until(lambda: any(held.copies for held in worker.worker.feeding.hands.held.values()))
+        await worker.worker.outcome_log.schedule(copy)
+        await _until(lambda: any(held.copies for held in worker.worker.feeding.in_flight.held.values()))
         await world.until_last(accepted.email_id, "sent")
         await world.drained()
         assert names(await world.facts(accepted.email_id)) == ["accepted", "sent"]
@@ -302,7 +302,7 @@ async def test_a_redelivered_deferral_schedules_again_and_sends_nothing(world: S
         accepted = await world.send()
         facts = await world.until_last(accepted.email_id, "sent")
         first = Attempt(accepted.email_id, 1, 1, "normal", facts[0].at, facts[0].at, facts[0].sequence)
-        await worker.worker.journal.schedule(first)
+        await worker.worker.outcome_log.schedule(first)
         await _until_state(world, lambda state: state["last_seq"] >= 4)
         await world.drained()
         assert names(await world.facts(accepted.email_id)) == ["accepted", "deferred", "sent"]

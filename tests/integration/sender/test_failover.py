@@ -58,7 +58,7 @@ async def until(condition: Any, seconds: float = 10) -> None:
 
 
 def circuit_is_open(running: RunningWorker, provider_id: int) -> bool:
-    closed = running.worker.outlets[provider_id].closed()
+    closed = running.worker.channels[provider_id].closed()
     return closed is not None and closed.kind == "circuit"
 
 
@@ -150,13 +150,13 @@ async def test_mail_of_a_provider_whose_quota_is_used_up_goes_elsewhere_until_a_
         one = await world.send()
         facts = await world.until_last(one.email_id, "sent")
         assert rerouted(facts) == [(1, 1, 2)]
-        closed = running.worker.outlets[1].closed()
+        closed = running.worker.channels[1].closed()
         assert closed is not None
         assert closed.kind == "quota"
         two = await world.send()
         facts = await world.until_last(two.email_id, "sent")
         assert "its quota is used up: Throttling failure" in facts[1].data["route"]["detail"]
-        await until(lambda: running.worker.outlets[1].ready)
+        await until(lambda: running.worker.channels[1].ready)
         three = await world.send()
         assert names(await world.until_last(three.email_id, "sent")) == ["accepted", "sent"]
         await world.drained()
@@ -196,7 +196,7 @@ async def test_a_refused_message_never_goes_elsewhere_and_opens_no_circuit(
         for _ in range(breaker.FAILURES + 1):
             sent = await world.send()
             assert names(await world.until_last(sent.email_id, event)) == ["accepted", event]
-        assert running.worker.outlets[1].closed() is None
+        assert running.worker.channels[1].closed() is None
         assert both.second.sessions == []
 
 

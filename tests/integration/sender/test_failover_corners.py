@@ -22,7 +22,7 @@ async def until(condition: Any, seconds: float = 10) -> None:
 
 
 def kind(running: RunningWorker, provider_id: int) -> str | None:
-    closed = running.worker.outlets[provider_id].closed()
+    closed = running.worker.channels[provider_id].closed()
     return closed.kind if closed is not None else None
 
 
@@ -66,7 +66,7 @@ async def test_mail_at_a_fallback_that_is_closed_meanwhile_goes_home(world: Send
             email_id=sent.email_id, attempt=1, from_provider_id=1, provider_id=2, route=route, tried=[1]
         )
         move = await world.fact(fact)
-        await running.worker.journal.move(first_attempt(accepted, provider_id=1, lane="normal").moved(move), move)
+        await running.worker.outcome_log.move(first_attempt(accepted, provider_id=1, lane="normal").moved(move), move)
         facts = await world.until_last(sent.email_id, "sent")
         assert names(facts) == ["accepted", "rerouted", "deferred", "sent"]
         assert [fact.data["provider_id"] for fact in facts] == [1, 2, 2, 1]
@@ -91,7 +91,7 @@ async def test_a_fallback_without_mail_of_its_own_is_tried_out_by_others(
         async with ScriptedRelay(port=second.port):
             facts = await world.until_last(sent.email_id, "sent")
             assert names(facts) == ["accepted", *["rerouted", "deferred"] * 3, "rerouted", "sent"]
-            assert running.worker.outlets[2].closed() is None
+            assert running.worker.channels[2].closed() is None
 
 
 async def test_two_providers_that_stand_in_for_each_other_play_no_ping_pong(

@@ -36,7 +36,7 @@ async def second(world: Sending) -> AsyncIterator[ScriptedRelay]:
 
 async def taken_by_another_worker(world: Sending, running: RunningWorker) -> tuple[Envelope, Message]:
     """Accept an email and fetch it as a worker would that is lost afterwards; `running` hands nothing out yet."""
-    running.worker.feeding.gate.draining = True
+    running.worker.feeding.send_gate.draining = True
     puller = world.bus.puller(QUEUE, queue_consumer(1, "normal"))
     accepted = await world.send()
     messages: list[Message] = []
@@ -90,8 +90,8 @@ async def test_a_worker_lost_after_the_fact_has_moved_the_email_once(
     accepted, _ = await taken_by_another_worker(world, running)
     move = await write_move(world, accepted)
     if published:
-        await running.worker.journal.move(first_attempt(accepted).moved(move), move)
-    running.worker.feeding.gate.draining = False
+        await running.worker.outcome_log.move(first_attempt(accepted).moved(move), move)
+    running.worker.feeding.send_gate.draining = False
     email_id = first_attempt(accepted).email_id
     facts = await world.until_last(email_id, "sent")
     await world.drained()
@@ -107,7 +107,7 @@ async def test_the_same_move_published_again_is_one_message(world: Sending, seco
     await world.drained()
     before = (await world.bus.stream_state(QUEUE)).last_sequence
     moved = first_attempt(facts[0]).moved(facts[1])
-    await running.worker.journal.move(moved, facts[1])
+    await running.worker.outcome_log.move(moved, facts[1])
     other = await world.send()
     await world.until_last(other.email_id, "sent")
     await world.drained()
@@ -126,7 +126,7 @@ async def test_a_move_published_again_much_later_sends_nothing_twice(
     facts = await world.until_last(sent.email_id, "sent")
     await world.drained()
     before = (await world.bus.stream_state(QUEUE)).last_sequence
-    await running.worker.journal.schedule(first_attempt(facts[0]).moved(facts[1]))
+    await running.worker.outcome_log.schedule(first_attempt(facts[0]).moved(facts[1]))
     async with asyncio.timeout(10):
         while (await world.bus.stream_state(QUEUE)).last_sequence == before:
             await asyncio.sleep(0.02)
@@ -143,9 +143,9 @@ async def test_a_moved_email_that_the_queue_lost_is_found_where_it_belongs(
     accepted, message = await taken_by_another_worker(world, running)
     await write_move(world, accepted)
     await world.bus.ack(message)
-    running.worker.feeding.gate.draining = False
+    running.worker.feeding.send_gate.draining = False
     await world.drained()
-    audit = Audit(world.bus, running.worker.journal, now=lambda: datetime.now(UTC) + timedelta(seconds=61))
+    audit = Audit(world.bus, running.worker.outcome_log, now=lambda: datetime.now(UTC) + timedelta(seconds=61))
     assert await audit.once() == 1
     email_id = first_attempt(accepted).email_id
     facts = await world.until_last(email_id, "sent")

@@ -23,15 +23,15 @@ async def test_a_lease_that_only_looks_fresh_is_not_believed_where_another_worke
         await world.provider(1, relay.port)
         running = await world.start_worker(ack_wait=ACK_WAIT, timing=BRISK, nats_monitor_url=None)
         await world.bus.publish(presence_subject("ffff"), b"working", headers={"Nats-TTL": "6s"})
-        await until(lambda: running.worker.presence.company() == ["ffff"])
+        await until(lambda: running.worker.membership.company() == ["ffff"])
         running.bus.connected_at -= 60  # or the email would be in doubt for another reason
         accepted = await world.send()
         await relay.reached("MAIL")
-        hands = running.worker.feeding.hands
-        (held,) = hands.held.values()
-        hands.distrust_before = time.monotonic()
+        in_flight = running.worker.feeding.in_flight
+        (held,) = in_flight.held.values()
+        in_flight.distrust_before = time.monotonic()
         assert not held.lapsed
-        await until(lambda: not hands.held)
+        await until(lambda: not in_flight.held)
         assert relay.messages == []
         facts = await world.until_last(accepted.email_id, "sent", seconds=30)
         assert names(facts) == ["accepted", "sent"], "it knew that nothing had been sent"
@@ -44,16 +44,16 @@ async def test_who_may_have_lost_its_message_does_not_write_down_that_the_provid
     await world.provider(1, port)
     running = await world.start_worker(ack_wait=ACK_WAIT, timing=BRISK, nats_monitor_url=None)
     await world.bus.publish(presence_subject("ffff"), b"working", headers={"Nats-TTL": "6s"})
-    await until(lambda: running.worker.presence.company() == ["ffff"])
+    await until(lambda: running.worker.membership.company() == ["ffff"])
     running.bus.connected_at -= 60
-    hands = running.worker.feeding.hands
-    hands.distrust_before = float("inf")
+    in_flight = running.worker.feeding.in_flight
+    in_flight.distrust_before = float("inf")
     accepted = await world.send()
     key = (accepted.email_id, 1, 1)
-    await until(lambda: key in hands.held)
-    await until(lambda: key not in hands.held)
+    await until(lambda: key in in_flight.held)
+    await until(lambda: key not in in_flight.held)
     assert names(await world.facts(accepted.email_id)) == ["accepted"]
-    hands.distrust_before = 0.0
+    in_flight.distrust_before = 0.0
     async with ScriptedRelay(port=port) as relay:
         facts = await world.until_last(accepted.email_id, "sent", seconds=30)
         assert names(facts) == ["accepted", "sent"]

@@ -46,12 +46,12 @@ async def test_nothing_is_sent_while_an_outcome_cannot_be_written(world: Sending
     async with ScriptedRelay({"dot": replace(say("250 ok"), delay=1.0)}) as relay:
         await world.provider(1, relay.port, max_connections=1)
         worker = await world.start_worker(ack_wait=30.0)
-        gate = worker.worker.feeding.gate
+        send_gate = worker.worker.feeding.send_gate
         emails = [await world.send() for _ in range(4)]
         await relay.reached("dot")
         # Frozen with the first message on the wire and the others in hand.
         server.signal(signal.SIGSTOP)
-        await until(lambda: gate.blocked > 0 or not worker.bus.connected, seconds=30)
+        await until(lambda: send_gate.blocked > 0 or not worker.bus.connected, seconds=30)
         sent = len(relay.messages)
         await asyncio.sleep(1.0)
         assert len(relay.messages) == sent < len(emails)
@@ -66,12 +66,12 @@ async def test_a_worker_that_stood_still_asks_for_its_lease_before_the_final_dot
     async with ScriptedRelay({"MAIL": [replace(say("250 ok"), delay=0.5)]}) as relay:
         await world.provider(1, relay.port)
         worker = await world.start_worker(ack_wait=30.0)
-        hands = worker.worker.feeding.hands
+        in_flight = worker.worker.feeding.in_flight
         accepted = await world.send()
         await relay.reached("MAIL")
-        (held,) = hands.held.values()
+        (held,) = in_flight.held.values()
         assert held.leased_at == held.message.received
-        hands.distrust_before = float("inf")
+        in_flight.distrust_before = float("inf")
         await world.until_last(accepted.email_id, "sent")
         assert held.leased_at > held.message.received
 
@@ -82,13 +82,13 @@ async def test_a_message_whose_lease_is_lost_is_not_sent_by_this_worker(world: S
         worker = await world.start_worker(ack_wait=2.0)
         accepted = await world.send()
         await relay.reached("MAIL")
-        worker.worker.feeding.hands.distrust_before = float("inf")
+        worker.worker.feeding.in_flight.distrust_before = float("inf")
         server.signal(signal.SIGSTOP)
         session = relay.sessions[0]
         async with asyncio.timeout(20):
             await session.closed.wait()
         assert relay.messages == []
-        worker.worker.feeding.hands.distrust_before = 0.0
+        worker.worker.feeding.in_flight.distrust_before = 0.0
         server.signal(signal.SIGCONT)
         facts = await world.until_last(accepted.email_id, "sent", seconds=30)
         assert names(facts) == ["accepted", "sent"]

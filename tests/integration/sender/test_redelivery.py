@@ -32,7 +32,7 @@ async def test_an_outcome_that_reached_the_log_after_this_worker_began_is_no_los
         }
         await world.bus.ensure_consumer(QUEUE, config)
         running = await world.start_worker(ack_wait=ACK_WAIT)
-        running.worker.feeding.gate.draining = True  # it hands nothing out yet: the other one is at work
+        running.worker.feeding.send_gate.draining = True  # it hands nothing out yet: the other one is at work
         puller = world.bus.puller(QUEUE, name)
         accepted = await world.send()
         messages: list[Message] = []
@@ -41,7 +41,7 @@ async def test_an_outcome_that_reached_the_log_after_this_worker_began_is_no_los
         await puller.close()
         outcome = RecipientOutcome(address="ada@example.com", outcome="accepted", smtp_code=250)
         await world.fact(EmailSent(email_id=accepted.email_id, attempt=1, provider_id=1, recipients=[outcome]))
-        running.worker.feeding.gate.draining = False
+        running.worker.feeding.send_gate.draining = False
         async with asyncio.timeout(20):
             await world.drained()
         assert names(await world.facts(accepted.email_id)) == ["accepted", "sent"]
@@ -57,7 +57,7 @@ async def test_an_outcome_from_before_a_parked_attempt_became_due_is_found(world
     await world.fact(EmailSent(email_id=accepted.email_id, attempt=2, provider_id=1, recipients=[outcome]))
     due_at = now + PARKED - timedelta(seconds=1)
     parked = Attempt(accepted.email_id, 2, 1, "normal", due_at, now, 1, ("ada@example.com",), pinned=True)
-    found = await running.worker.journal.find(parked, redelivered=True)
+    found = await running.worker.outcome_log.find(parked, redelivered=True)
     assert found is not None
     assert found.name == "email.sent"
 

@@ -112,14 +112,14 @@ async def test_a_worker_takes_the_place_of_one_that_died_under_its_name_at_once(
         second = await start(world, worker_name="right")
         await shares([other, second], [2, 1])
         assert time.monotonic() - began < BRISK.ttl, "it does not wait for the lost one's word to lapse"
-        assert len(second.worker.presence.company()) == 1, "the dead are not asked"
+        assert len(second.worker.membership.company()) == 1, "the dead are not asked"
 
 
 async def test_two_workers_that_start_together_do_not_both_take_everything(world: Sending) -> None:
     await world.provider(1, 25, max_connections=3)
     workers = await asyncio.gather(*(start(world) for _ in range(4)))
     assert sum(map(connections, workers)) <= 3
-    await shares(sorted(workers, key=lambda each: each.worker.presence.worker_id), [1, 1, 1, 0])
+    await shares(sorted(workers, key=lambda each: each.worker.membership.worker_id), [1, 1, 1, 0])
 
 
 async def test_whoever_gets_no_connection_any_more_hands_back_what_it_has(world: Sending) -> None:
@@ -128,7 +128,7 @@ async def test_whoever_gets_no_connection_any_more_hands_back_what_it_has(world:
         workers = [await start(world) for _ in range(3)]
         await shares(workers, [1, 1, 1])
         emails = [(await world.send()).email_id for _ in range(24)]
-        last = workers[2].worker.feeding.hands
+        last = workers[2].worker.feeding.in_flight
         await until(lambda: len(last.held) > 2)
         await world.update(state, max_connections=2)
         await shares(workers, [1, 1, 0])
@@ -187,7 +187,7 @@ async def test_what_another_worker_has_in_hand_across_a_killed_server_is_left_to
         workers = [await start(fragile), await start(fragile)]
         await shares(workers, [1, 1])
         emails = [(await fragile.send()).email_id for _ in range(6)]
-        await until(lambda: sum(len(each.worker.feeding.hands.held) for each in workers) == len(emails))
+        await until(lambda: sum(len(each.worker.feeding.in_flight.held) for each in workers) == len(emails))
         await relay.reached("dot", 2)
         server.signal(signal.SIGKILL)
         await asyncio.to_thread(forget_deliveries, tmp_path)
@@ -249,7 +249,7 @@ async def test_a_worker_that_was_cut_off_does_not_send_what_another_one_has_deci
         facts = await world.until_last(accepted.email_id, "sent", seconds=30)
         assert names(facts) == ["accepted", "unknown", "sent"]
         way.thaw()
-        await until(lambda: not cut_off.worker.feeding.hands.held, seconds=30)
+        await until(lambda: not cut_off.worker.feeding.in_flight.held, seconds=30)
         assert names(await world.facts(accepted.email_id)) == ["accepted", "unknown", "sent"]
         assert len(relay.messages) == 1
 
@@ -263,7 +263,7 @@ def slow(seconds: float) -> Act:
 
 
 def connections(running: RunningWorker) -> int:
-    return running.worker.outlets[1].connections
+    return running.worker.channels[1].connections
 
 
 async def shares(workers: list[RunningWorker], expected: list[int]) -> None:
@@ -343,7 +343,7 @@ async def schedule_again(world: Sending, running: RunningWorker, email_id: UUID)
     """Schedule a first attempt, and wait until it has become due: another schedule would take its place."""
     accepted = (await world.facts(email_id))[0]
     attempt = Attempt(email_id, 1, 1, "normal", accepted.at, accepted.at, accepted.sequence)
-    await running.worker.journal.schedule(attempt)
+    await running.worker.outcome_log.schedule(attempt)
     async with asyncio.timeout(10):
         while await world.bus.direct_last("MAIL_SCHEDULE", f"schedule.at.{email_id}") is not None:
             await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ from libs.common.facts import Envelope
 from libs.common.facts.provider import ProviderState, SmtpEndpoint
 from libs.common.relay.smtp import opening
 from libs.common.relay.smtp.relay import Timeouts
-from services.sender.channel.provider_channel import ProviderOutlet
+from services.sender.channel.provider_channel import ProviderChannel
 from tests import backing
 from tests.integration.sender.reply_rows import LOGIN, ROWS, Again, Provider, Row, Seen
 from tests.support.certificates import self_signed
@@ -149,17 +149,17 @@ async def played(world: Sending, worker: RunningWorker, number: int, row: Row, d
 
 async def provider_after(worker: RunningWorker, number: int, *, stops: bool) -> Provider:
     """What the worker thinks of the provider now, before the next attempt."""
-    living, outlet = worker.worker.providers.living, worker.worker.outlets[number]
-    assert isinstance(outlet, ProviderOutlet)
+    living, channel = worker.worker.providers.living, worker.worker.channels[number]
+    assert isinstance(channel, ProviderChannel)
     while stops and living[number].stopped is None:
         await asyncio.sleep(0.02)
     if living[number].stopped is not None:
         return "stopped"
-    if outlet.channel.breaker.used_up:
+    if channel.state.breaker.used_up:
         return "quota used up"
-    if outlet.channel.pace.rate is not None:
+    if channel.state.rate_limit.rate is not None:
         return "slowed down"
-    return "circuit fed" if outlet.channel.breaker.failures else "runs"
+    return "circuit fed" if channel.state.breaker.failures else "runs"
 
 
 async def mended(world: Sending, relay: ScriptedRelay, state: ProviderState, provider: Provider) -> None:

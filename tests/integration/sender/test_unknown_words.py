@@ -16,7 +16,7 @@ async def test_mail_of_a_kind_that_is_not_known_waits(world: Sending) -> None:
         other = await world.send(2)
         await world.until_last(other.email_id, "sent")
         assert names(await world.facts(waiting.email_id)) == ["accepted"]
-        closed = worker.worker.outlets[1].closed()
+        closed = worker.worker.channels[1].closed()
         assert closed is not None
         assert (closed.kind, closed.text) == ("unsupported", "of type pigeon, which this version does not know")
         # The newer version finds it where it waits; its part is played by a change that makes the kind a known one.

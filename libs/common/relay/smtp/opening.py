@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
-from libs.common.relay.opening import Patience, Wanted
+from libs.common.relay.opening import Patience, RelaySpec
 from libs.common.relay.port import Relay, Trouble
 from libs.common.relay.smtp.relay import open_smtp_relay
 from libs.common.relay.smtp.settings import ENCRYPTIONS, SmtpSettings, Timeouts
@@ -17,11 +17,11 @@ PATIENCE: Mapping[Patience, Timeouts] = {
 }
 
 
-def open_provider(wanted: Wanted) -> Relay | Trouble:
+def open_provider(spec: RelaySpec) -> Relay | Trouble:
     """`libs.common.relay.opening.Opener`. Raises ValueError for a provider without an endpoint."""
-    endpoint, secret = wanted.provider.smtp, wanted.secret
+    endpoint, secret = spec.provider.smtp, spec.secret
     if endpoint is None:
-        raise ValueError(f"provider {wanted.provider.id} is of type smtp and has no endpoint")
+        raise ValueError(f"provider {spec.provider.id} is of type smtp and has no endpoint")
     encryption = ENCRYPTIONS.get(endpoint.encryption)
     if encryption is None:
         return Trouble("connection", f"this version does not know the encryption {endpoint.encryption}")
@@ -32,9 +32,9 @@ def open_provider(wanted: Wanted) -> Relay | Trouble:
         password=SecretStr(secret["password"]) if secret.get("password") is not None else None,
         encryption=encryption,
         accept_invalid_certs=endpoint.accept_invalid_certs,
-        max_connections=wanted.connections,
-        timeouts=PATIENCE[wanted.patience],
-        helo_name=wanted.provider.helo_name,
+        max_connections=spec.connections,
+        timeouts=PATIENCE[spec.patience],
+        helo_name=spec.provider.helo_name,
     )
-    around = wanted.surroundings
+    around = spec.surroundings
     return open_smtp_relay(settings, policy=replace(around.policy, ports=around.smtp_ports))

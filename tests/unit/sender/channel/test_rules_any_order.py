@@ -101,7 +101,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def a_rate_is_kept(self) -> None:
-        limit = self.channel.pace.per_second
+        limit = self.channel.rate_limit.per_second
         for earlier, later in zip(self.sent_at, self.sent_at[1:], strict=False):
             assert limit is None or later - earlier >= 1 / limit - CATCH_UP - 1e-9 or self.channel.share.workers > 1
 

@@ -128,7 +128,7 @@ class Worker:
         return
 
     def _extended(self) -> bool:
-        # Who lost a lease gets it again only where nobody else can have had it: `Held.extend` and `Presence.alone`.
+        # A lost lease comes back only if no other worker can have had it: `LeasedMessage.extend`, `Membership.alone`.
         if self.lapsed and self.message.delivered != self.delivery:
             return False
         self.lapsed = False
@@ -182,7 +182,7 @@ class World:
 
     def hand_out(self, message: Message) -> None:
         if any(each.message.attempt.key == message.attempt.key and not each.lapsed for each in self.workers):
-            return  # a copy of what is in hand here: `Hands.take`
+            return  # a copy of what is in hand here: `InFlight.take`
         message.delivered += 1
         self.started += 1
         worker = Worker(self, self.started, message, message.delivered)
@@ -231,12 +231,12 @@ class World:
             return now + timedelta(seconds=1) if attempt < LAST_ATTEMPT else None
 
         return DeliverDeps(
-            journal=_Journal(self),
-            mailroom=_Mailroom(self),
+            outcome_log=_OutcomeLog(self),
+            email_store=_EmailStore(self),
             providers=self.providers,
             deleted=self.deleted,
-            outlets=self.relays,
-            colleagues=_Colleagues(self, worker),
+            channels=self.relays,
+            peers=_Peers(self, worker),
             retry_at=retry_at,
             now=lambda: self.now,
         )
@@ -306,7 +306,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class _Journal:
+class _OutcomeLog:
     world: World
 
     async def find(self, attempt: Attempt, *, redelivered: bool) -> Envelope | None:
@@ -361,7 +361,7 @@ class _Journal:
 
 
 @dataclass(frozen=True)
-class _Mailroom:
+class _EmailStore:
     world: World
 
     async def accepted(self, attempt: Attempt) -> Envelope | None:
@@ -376,16 +376,16 @@ class _Mailroom:
 
 
 @dataclass(frozen=True)
-class _Colleagues:
+class _Peers:
     world: World
     worker: Worker
 
     async def settle(self, attempt: Attempt, *, begun: bool) -> tuple[Envelope | None, bool]:
-        worker, journal = self.worker, _Journal(self.world)
+        worker, outcome_log = self.worker, _OutcomeLog(self.world)
         worker.asking = True
         while True:
             await elsewhere()
-            found = journal.world_found(attempt)
+            found = outcome_log.world_found(attempt)
             holding = [each for each in self.world.others(worker) if each.dotted or not each.lapsed]
             if found is not None or not [each for each in holding if not each.asking or each.number < worker.number]:
                 break
