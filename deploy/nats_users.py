@@ -1,4 +1,4 @@
-"""What each process may do in NATS: a user of its own, with no more than its work needs.
+"""NATS users: one for each process, with the permissions that its work needs.
 
 One table for every way of deploying. Only what is named is allowed. Reading is by stream, because a direct get names
 its subject in the body, where no permission looks; writing is by subject, so that only the service that owns a kind of

@@ -1,4 +1,4 @@
-"""What the person at the terminal can act on: printed as it is, without a traceback."""
+"""An error that the person at the terminal can act on: printed without a traceback."""
 
 
 class LocalError(Exception):

@@ -58,7 +58,7 @@ async def stored_login(plan: Plan) -> str:
 
 
 def summary(plan: Plan, login: str) -> str:
-    """What to open, how to log in, and the README's first call with the key filled in."""
+    """The welcome text: URL, login, and the README's first call with the key filled in."""
     url, key = plan.gateway_url, plan.credentials.api_key.read_text().strip()
     body = json.dumps(FIRST_EMAIL, indent=2).replace("\n", "\n  ")
     return f"""

@@ -28,7 +28,7 @@ class Home:
 
     @property
     def data(self) -> Path:
-        """What must not be lost: NATS' store, Postgres' data, the inbox's mail, tracking's spool."""
+        """The data to keep: NATS' store, Postgres' data, the inbox's mail, tracking's spool."""
         return self.path / "data"
 
     @property
@@ -41,7 +41,7 @@ class Home:
 
     @property
     def processes(self) -> Path:
-        """Who was started: pid, start time and stop signal of each, for a supervisor after this one."""
+        """The started processes (pid, start time, stop signal), for the next supervisor."""
         return self.path / "processes.json"
 
     @property

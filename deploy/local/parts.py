@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class Rank(IntEnum):
-    """Who is stopped first: those who use come before those who are used."""
+    """The order of stopping: a part stops before the parts it uses."""
 
     SERVICE = 1
     INBOX = 2

@@ -14,7 +14,7 @@ LOWEST, HIGHEST = 20_000, 32_000
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Nobody listens there; the connections of a process that has ended do not count (SO_REUSEADDR)."""
+    """True if the port is free; connections of a process that has ended do not count (SO_REUSEADDR)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

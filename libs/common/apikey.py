@@ -23,18 +23,18 @@ def new_key() -> str:
 
 
 def is_well_formed(key: str) -> bool:
-    """Whether `key` has our form and its checksum holds."""
+    """True if `key` has the right form and checksum."""
     found = _FORM.fullmatch(key)
     return found is not None and found[3] == _checksum(found[1] + found[2])
 
 
 def display_prefix(key: str) -> str:
-    """What may be shown of a key: `tk_` and its prefix."""
+    """The part of a key that may be shown: `tk_` and its prefix."""
     return key[: 3 + _PREFIX]
 
 
 def digest(key: str) -> str:
-    """What is stored of a key: its SHA-256 in hex."""
+    """The stored form of a key: its SHA-256 in hex."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -133,7 +133,7 @@ def _shortened(text: str, limit: int) -> str:
 
 
 class UnauthorizedError(TempsError):
-    """Nobody, or nobody we know, is calling."""
+    """The request is not authenticated, or its credentials are unknown."""
 
     slug = "unauthorized"
 

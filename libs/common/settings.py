@@ -43,7 +43,7 @@ BaseUrl = Annotated[str, BeforeValidator(_base_url)]
 
 
 class Settings(BaseModel):
-    """What every process needs. A field `http_port` is read from `TEMPS_HTTP_PORT`.
+    """Settings of every process. A field `http_port` is read from `TEMPS_HTTP_PORT`.
 
     The docstring below a field is its line in the README's table of settings.
     """
@@ -71,7 +71,7 @@ class Settings(BaseModel):
 
 
 class RelaySettings(Settings):
-    """What the processes that reach providers need besides."""
+    """Settings of the processes that connect to providers."""
 
     keyring_file: Path
     """File of the key ring that stored secrets are encrypted with (the gateway has a ring of its own)."""

@@ -22,7 +22,7 @@ class TokenBuckets:
         return len(self._buckets)
 
     def take(self, caller: Hashable, now: float) -> tuple[bool, float]:
-        """Whether the caller had a token to give, and how many it has left (below one when it had none)."""
+        """Take a token: True if the caller had one, and how many are left (below one if it had none)."""
         tokens, at = self._buckets.pop(caller, (self.burst, now))
         tokens = min(self.burst, tokens + (now - at) * self.per_second)
         passes = tokens >= 1

@@ -1,4 +1,4 @@
-"""What a route is given besides its parameters."""
+"""Dependencies of routes."""
 
 from typing import Annotated, Any
 

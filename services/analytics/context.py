@@ -1,4 +1,4 @@
-"""What the handlers are given: one object, made in the composition root."""
+"""The dependencies of the handlers, composed in `__main__`."""
 
 from dataclasses import dataclass
 

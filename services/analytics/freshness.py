@@ -37,7 +37,7 @@ async def await_position(deps: Dependencies, sequence: int, model: str) -> None:
 
 
 async def found(deps: Dependencies, email_id: UUID, model: str, ask: Callable[[], Awaitable[Found | None]]) -> Found:
-    """What `ask` finds. Raises NotFoundError only when the log says nothing of this email either."""
+    """The result of `ask`. Raises NotFoundError only if the log does not know this email either."""
     answer = await ask()
     if answer is None and await _passed_the_log(deps, email_id, model):
         answer = await ask()
@@ -47,7 +47,7 @@ async def found(deps: Dependencies, email_id: UUID, model: str, ask: Callable[[]
 
 
 async def _passed_the_log(deps: Dependencies, email_id: UUID, model: str) -> bool:
-    """Whether it is worth asking again: the read model has moved, up to what was the log's end just now."""
+    """True if asking again may help: the read model has reached the log's end as it was just now."""
     made = uuid7_time(email_id)
     now = time.time()
     if made is None or made > now + CLOCKS:  # never an id of ours

@@ -1,4 +1,4 @@
-"""What an operator does to the read models of a running system: rebuild, compare, verify-log, status, resume.
+"""The operator's commands on read models: rebuild, compare, verify-log, status, resume.
 
 Run with the environment of the analytics service (`python -m services.analytics rebuild stats`). Exit status: 0 done
 or equal, 1 something differs or a read model could not be made, 2 wrong use or NATS or Postgres cannot be reached.
@@ -49,7 +49,7 @@ class OperatorSettings(BaseModel):
 
 
 class Desk:
-    """What every command needs."""
+    """The dependencies of every command."""
 
     def __init__(self, settings: OperatorSettings, models: Sequence[ReadModel], bus: Bus, out: TextIO) -> None:
         """`bus` is connected."""

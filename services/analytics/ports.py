@@ -1,4 +1,4 @@
-"""What the handlers need of the projector: how far the read models are."""
+"""The projector as handlers see it: the positions of the read models."""
 
 from typing import Protocol
 
@@ -11,5 +11,5 @@ class Checkpoints(Protocol):
         ...
 
     async def wait_for(self, stream: str, sequence: int, timeout: float, *, model: str | None = None) -> bool:
-        """Whether `sequence` was reached within `timeout` seconds."""
+        """True if `sequence` was reached within `timeout` seconds."""
         ...

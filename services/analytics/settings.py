@@ -1,4 +1,4 @@
-"""What the analytics service is told by its environment."""
+"""Settings of the analytics service."""
 
 from typing import Annotated
 

@@ -1,1 +1,1 @@
-"""Who is calling, may they, where does it go."""
+"""The front door: authenticates requests, limits them, and forwards them to the services."""

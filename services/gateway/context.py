@@ -1,4 +1,4 @@
-"""What the gateway's own routes work with."""
+"""The dependencies of the gateway's own routes."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the handlers need from the outside, and how it can fail them."""
+"""Interfaces between the handlers and the outside, and their errors."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -45,7 +45,7 @@ class Exchange(Protocol):
         """Wait for `status` and `headers`. Raises BrokenError."""
 
     async def chunk(self) -> bytes:
-        """What has come of the body, b"" at its end. Raises CutError."""
+        """The next part of the body; b"" at its end. Raises CutError."""
 
     def abort(self) -> None:
         """Close the connection now."""
@@ -60,7 +60,7 @@ class Service(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether as many requests are under way as it may have."""
+        """True if the service has its maximum of requests in progress."""
 
     def idle(self) -> Exchange | None:
         """A connection that is open already."""
@@ -89,7 +89,7 @@ class KeyRegister(Protocol):
         """One more than the highest id there ever was."""
 
     def was_seen(self, sha256: str) -> bool:
-        """Whether any fact, a revocation included, ever named it."""
+        """True if any fact has named it, a revocation included."""
 
 
 class UserRegister(Protocol):
@@ -118,7 +118,7 @@ class Freshness(Protocol):
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether it ever was complete."""
+        """True once the view has caught up for the first time."""
 
     async def refresh(self) -> bool:
         """Catch up with the last fact; False when that cannot be known."""

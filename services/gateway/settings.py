@@ -1,4 +1,4 @@
-"""What the gateway reads from its environment."""
+"""Settings of the gateway."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path

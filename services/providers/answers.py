@@ -1,4 +1,4 @@
-"""What callers are told about providers and domains."""
+"""Answers about providers and domains."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What every command here does: look at the set, decide the next fact, append it, and know where it landed."""
+"""Common to all commands: read the set, decide the next fact, append it, return its position."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, slots=True)
 class Changed(Generic[State]):
-    """What came of a command, and the sequences that later requests have to see, by set."""
+    """The result of a command, and the sequence that later requests must have seen, by set."""
 
     state: State
     positions: dict[str, int]
@@ -30,7 +30,7 @@ class NothingToDoError(Exception):
 
 
 class SupersededError(Exception):
-    """Somebody else changed what this command had prepared for: prepare anew."""
+    """A concurrent change made this command's preparation void: prepare again."""
 
 
 async def append_step(

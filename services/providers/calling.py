@@ -1,4 +1,4 @@
-"""What every route here starts from: the registry, caught up at least once, and who is calling."""
+"""Dependencies of every route: the registry, caught up at least once, and the caller."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ TheRegistry = Annotated[Registry, Depends(_registry)]
 
 
 def calling(request: Request, principal: Principal) -> Caller:
-    """Who does it, for the fact."""
+    """The actor, for the fact."""
     return Caller(principal.actor(), principal.user_id, request_id_of(request))
 
 

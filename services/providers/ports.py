@@ -1,4 +1,4 @@
-"""What the handlers work with: the views of this service, and the two things outside it."""
+"""Interfaces between the handlers and the outside: views, stored secrets, relays."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ class Known(Protocol[State]):
 
     @property
     def live(self) -> Mapping[int, State]:
-        """Those that are not deleted, by id."""
+        """The existing ones, by id."""
         ...
 
     @property
@@ -76,7 +76,7 @@ class Compose(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and in which request."""
+    """The caller and the request."""
 
     actor: Actor
     user_id: int | None

@@ -1,4 +1,4 @@
-"""What callers may send about providers and domains; unknown members are refused."""
+"""Request bodies for providers and domains; unknown members are refused."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""What the providers service reads from its environment."""
+"""Settings of the providers service."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -32,7 +32,7 @@ def _name_server(value: object) -> object:
 
 
 class ProvidersSettings(RelaySettings):
-    """What the providers service needs besides."""
+    """Settings beyond the common ones."""
 
     dns_resolver: Annotated[NameServer | None, BeforeValidator(_name_server)] = None
     """`ip:port` of the name server that sending domains are checked with; unset asks the system's."""

@@ -1,4 +1,4 @@
-"""What the handlers need of the world."""
+"""The interfaces between the handlers and the outside."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -14,7 +14,7 @@ from services.sender.routing_rules import Closed
 
 
 class Directory(Protocol):
-    """What routing knows: views in memory."""
+    """Domains and providers for routing, from views in memory."""
 
     @property
     def providers(self) -> Mapping[int, ProviderState]: ...
@@ -24,7 +24,7 @@ class Directory(Protocol):
 
     @property
     def caught_up(self) -> bool:
-        """Whether both sets have been read at all."""
+        """True once both sets have been read."""
         ...
 
     async def refresh(self) -> bool:
@@ -89,7 +89,7 @@ class DeliveryChannel(Protocol):
 
     @property
     def available(self) -> bool:
-        """Whether another provider's mail may come here."""
+        """True if this provider accepts other providers' mail now."""
         ...
 
     def closed(self) -> Closed | None:
@@ -115,11 +115,11 @@ class Lease(Protocol):
     """Our right to work on a message of the queue."""
 
     async def confirm(self) -> bool:
-        """Whether the final dot may be sent now: it is still ours, and what happens can be written down."""
+        """True if the final dot may be sent: the lease is held, and the outcome can be written."""
         ...
 
     def decided(self) -> None:
-        """What became of it is being written down: it is not to be handed back any more as if nothing had been."""
+        """The outcome is being written: from here on the message must not be returned as untouched."""
         ...
 
     async def regain(self) -> bool:

@@ -36,5 +36,5 @@ class Providers:
 
     @property
     def by_id(self) -> Mapping[int, ProviderState]:
-        """Those that exist."""
+        """The existing providers, by id."""
         return self.living

@@ -11,7 +11,7 @@ from libs.common.relay.kinds import kind_of
 from libs.common.relay.limits import Complaint
 
 Complain = Callable[[ProviderState], Sequence[Complaint]]
-"""What a provider of that kind would refuse in the email at hand."""
+"""Lists what a provider of that kind would refuse in this email."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Routed:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """Nobody is responsible for it: stored, visible, sent to nobody."""
+    """No provider is responsible for it: it is stored and visible, and not sent."""
 
     route: Route
 
@@ -124,12 +124,12 @@ def _lack(providers: Mapping[int, ProviderState]) -> str:
 
 
 def candidates(home: ProviderState) -> list[int]:
-    """Who may send a provider's mail, in order: it comes first."""
+    """The providers that may send this provider's mail, in order, itself first."""
     return list(dict.fromkeys([home.id, *home.fallback_provider_ids]))
 
 
 def stand_ins(identifier: int, providers: Mapping[int, ProviderState]) -> set[int]:
-    """Everybody who may send some of what waits at a provider: its own mail, and that for which it is a fallback."""
+    """The other providers that may send some of the mail waiting at this one: its own, or mail it is a fallback for."""
     found: set[int] = set()
     for provider in providers.values():
         able = candidates(provider)
@@ -139,7 +139,7 @@ def stand_ins(identifier: int, providers: Mapping[int, ProviderState]) -> set[in
 
 
 def present(identifiers: Iterable[int], providers: Mapping[int, ProviderState]) -> Iterator[ProviderState]:
-    """Those of them that exist, in that order."""
+    """The ones that exist, in the given order."""
     for identifier in identifiers:
         provider = providers.get(identifier)
         if provider is not None:
@@ -157,7 +157,7 @@ def why_unusable(provider: ProviderState) -> Closed | None:
 
 
 def named(provider: ProviderState) -> str:
-    """How people are told of it."""
+    """How messages to people name a provider."""
     return f"provider {provider.id} ({provider.name})"
 
 

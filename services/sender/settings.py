@@ -1,4 +1,4 @@
-"""What both processes of the sender are told by their environment."""
+"""The settings of the sender's two processes."""
 
 from pydantic import Field
 

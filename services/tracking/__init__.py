@@ -1,1 +1,1 @@
-"""What comes back: opens and clicks."""
+"""Records opens and clicks."""

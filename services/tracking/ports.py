@@ -1,4 +1,4 @@
-"""What the handlers need from outside: the first fact of an email, a stream, and a place on disk."""
+"""Interfaces between the handlers and the outside: first facts, the stream, the spool."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ class Accepted(Protocol):
     """The fact that began an email; `libs.common.jetstream.email_log.AcceptedLookup`."""
 
     def cached(self, email_id: UUID) -> Envelope | None:
-        """What is remembered, without a read."""
+        """The cached facts, without a read."""
         ...
 
     async def get(self, email_id: UUID) -> Envelope | None:

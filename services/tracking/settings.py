@@ -1,4 +1,4 @@
-"""What the tracking service reads from its environment."""
+"""Settings of the tracking service."""
 
 from pathlib import Path
 from typing import Literal

@@ -42,7 +42,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Run:
-    """What this demo sends; its tag and domain tell it from everything else in the system."""
+    """The demo's emails; tag and domain distinguish them from all other mail."""
 
     tag: str
     domain: str

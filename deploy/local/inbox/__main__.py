@@ -13,7 +13,7 @@ from libs.common.web.principal import read_key
 
 
 class InboxSettings(Settings):
-    """What the inbox needs beyond the common settings."""
+    """Settings of the inbox."""
 
     inbox_smtp_port: int
     """SMTP port of the bundled inbox."""

@@ -1,4 +1,4 @@
-"""What can be read out of a message: cheaply when it arrives, and fully when somebody looks at it."""
+"""Parses a message: cheaply on arrival, fully when it is viewed."""
 
 import re
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ PER_SEGMENT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the list shows of a message."""
+    """A message as the list shows it."""
 
     id: int
     received_at: str

@@ -40,7 +40,7 @@ class Expected:
 
 
 class SetView(Protocol):
-    """What `append_to_set` needs of a view in memory (`libs.common.jetstream.views.View`)."""
+    """The part of a view that `append_to_set` uses (`libs.common.jetstream.views.View`)."""
 
     set_name: str
     subject: str

@@ -19,7 +19,7 @@ _NOT_FOUND = 10059
 
 
 class BootstrapSettings(BaseModel):
-    """What the streams are made of, from the environment as with services."""
+    """Settings of the streams, read from the environment."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 

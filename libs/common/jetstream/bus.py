@@ -43,7 +43,7 @@ class PubAck:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What a stream says of itself; sizes in bytes, `max_bytes` -1 without a limit."""
+    """The state of a stream; sizes in bytes, `max_bytes` -1 without a limit."""
 
     created: str
     first_sequence: int
@@ -95,7 +95,7 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a live connection with our inbox subscribed."""
+        """True if the connection is live and our inbox subscribed."""
         return bool(self._inbox) and self._client.is_connected
 
     def on_connect(self, callback: Callable[[], None]) -> None:

@@ -30,7 +30,7 @@ _MAX_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is not in the facts. `html` is as submitted, `tracked_html` as sent (None when not tracked)."""
+    """The parts of an email that its facts omit. `html` as submitted, `tracked_html` as sent (None if not tracked)."""
 
     text: str | None = None
     html: str | None = None
@@ -59,7 +59,7 @@ def encode_content(content: Content) -> bytes:
 
 
 def decode_content(stored: bytes) -> Content:
-    """What was stored. Raises ContentError."""
+    """Decode stored content. Raises ContentError."""
     try:
         raw = orjson.loads(_plain(stored))
         return Content(raw["text"], raw["html"], raw["tracked_html"], raw["headers"])

@@ -24,7 +24,7 @@ _COMMIT_WITHIN = timedelta(seconds=120)
 _MISS_SECONDS = 5.0
 _HITS = 50_000
 _HIT_BYTES = 128 * 2**20
-"""What all hits together may weigh; an email may have thousands of links."""
+"""Bytes that all cached emails may take together; one may have thousands of links."""
 
 
 async def scan_facts(
@@ -72,7 +72,7 @@ async def facts_of(
     until: datetime | None = None,
     stream: str = EVENTS,
 ) -> list[Envelope]:
-    """All that `scan_facts` finds."""
+    """All facts that `scan_facts` finds."""
     scan = scan_facts(bus, email_id, events=events, since=since, until=until, stream=stream)
     return [envelope async for envelope in scan]
 
@@ -87,7 +87,7 @@ class AcceptedLookup:
         self._misses: OrderedDict[UUID, float] = OrderedDict()
 
     def cached(self, email_id: UUID) -> Envelope | None:
-        """What is remembered, without a read."""
+        """The cached facts, without a read."""
         envelope = self._hits.get(email_id)
         if envelope is not None:
             self._hits.move_to_end(email_id)

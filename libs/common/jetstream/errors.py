@@ -1,4 +1,4 @@
-"""What can go wrong between us and NATS, told apart by what it means for a publish."""
+"""Errors of NATS, distinguished by what they mean for a publish."""
 
 
 class BusError(Exception):

@@ -16,7 +16,7 @@ _PAUSE, _MAX_PAUSE = 0.1, 1.0
 
 
 async def persistently(read: Callable[[], Awaitable[T]]) -> T:
-    """What `read` returns, which is called again for as long as it raises `BusError`."""
+    """Call `read` until it no longer raises `BusError`; returns its result."""
     pause = _PAUSE
     while True:
         try:

@@ -76,7 +76,7 @@ class Puller:
         return [self._buffer.popleft() for _ in range(min(n, len(self._buffer)))]
 
     def take(self, n: int) -> list[Message]:
-        """What has arrived already, without asking for more."""
+        """The messages that have arrived already; requests no more."""
         return [self._buffer.popleft() for _ in range(min(n, len(self._buffer)))]
 
     async def prefetch(self, n: int, *, wait: float) -> None:

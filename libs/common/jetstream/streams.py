@@ -29,7 +29,7 @@ MINUTE_NS = 60 * SECOND_NS
 DAY_NS = 24 * 60 * MINUTE_NS
 
 DEFAULT_STORE_BYTES = 20 * 2**30
-"""What the limited streams may take together; `max_bytes` is reserved, so it must be less than the server's limit."""
+"""Total bytes of the limited streams. `max_bytes` is reserved, so it must be less than the server's limit."""
 LOG_SHARE, TRACKING_SHARE, CONTENT_SHARE = 0.35, 0.15, 0.5
 
 
@@ -148,7 +148,7 @@ def schedule_subject(email_id: object) -> str:
 
 
 def due_subject(provider_id: int, lane: str) -> str:
-    """What a schedule becomes when its time has come; the queue sources it."""
+    """The subject on which the server publishes a schedule that is due; the queue sources it."""
     return f"schedule.due.{provider_id}.{lane}"
 
 

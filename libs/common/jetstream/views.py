@@ -43,7 +43,7 @@ class OrderedReader:
 
     @property
     def at_end(self) -> bool:
-        """Whether the server had nothing more when it was last heard."""
+        """True if the server had no further message at its last delivery."""
         return self._puller is not None and self.pending == 0
 
     async def batch(self, n: int, wait: float) -> list[Message]:
@@ -201,7 +201,7 @@ class View:
             idle = not messages
 
     async def _behind(self) -> bool | None:
-        """Whether facts of the set are still to come; None when the log ends before our position."""
+        """True if the log has newer facts of the set; None if the log ends before our position."""
         try:
             last = await self._bus.direct_last(EVENTS, self.subject)
         except (BusError, RefusedError):

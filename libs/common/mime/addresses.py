@@ -90,7 +90,7 @@ def normal_domain(domain: str) -> str:
 
 
 def needs_smtputf8(addresses: Iterable[str]) -> bool:
-    """Whether a message from or to these needs a relay with SMTPUTF8 (RFC 6531 3.2): a local part is not ASCII."""
+    """True if a local part is not ASCII, so that the relay must offer SMTPUTF8 (RFC 6531 section 3.2)."""
     return not all(address.isascii() for address in addresses)
 
 

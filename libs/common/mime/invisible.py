@@ -28,7 +28,7 @@ def check_visible(text: str, *, but: str = "", ends_only: bool = False) -> None:
 
 
 def is_invisible(character: str) -> bool:
-    """Whether a reader sees nothing of it, or only a gap."""
+    """True if the character is invisible or shows as a gap."""
     return character in _IGNORABLE or unicodedata.category(character) in _CATEGORIES
 
 

@@ -1,4 +1,4 @@
-"""What a relay's reply means for us, and for whom it speaks: its words to ours, in two tables, first match wins.
+"""Translates SMTP replies into outcomes and provider trouble, by two tables; the first match wins.
 
 A reply speaks of the connection, of the provider's settings, of our account there, of the message, or of a recipient.
 The first three are the provider's trouble: another provider sends the email, or it waits. The basic code says it
@@ -131,7 +131,7 @@ def disagree(code: int, enhanced: str | None) -> bool:
 
 
 def verdict(stage: Stage, code: int, enhanced: str | None) -> Verdict:
-    """What a 2yz, 4yz or 5yz reply at `stage` means for the recipients it concerns."""
+    """The outcome that a 2yz, 4yz or 5yz reply at `stage` has for its recipients."""
     if disagree(code, enhanced):
         return "deferred"
     detail = enhanced[2:] if enhanced else ""

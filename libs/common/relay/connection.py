@@ -1,4 +1,4 @@
-"""What a connection to a provider depends on: a change of it is a fresh start, any other change is not."""
+"""Connection identity: the settings whose change makes everything learned about a provider void."""
 
 from libs.common.facts.provider import ProviderState
 from libs.common.relay.kinds import kind_of
@@ -15,5 +15,5 @@ def connection_of(provider: ProviderState) -> tuple[object, ...]:
 
 
 def same_connection(one: ProviderState, other: ProviderState) -> bool:
-    """Whether what was found out about one holds for the other."""
+    """True if both have the same connection identity."""
     return connection_of(one) == connection_of(other)

@@ -1,4 +1,4 @@
-"""What a relay is called and what we call ourselves in EHLO: pure checks, with a sentence for each mistake."""
+"""Checks of relay host names and EHLO names, with an error sentence for each mistake."""
 
 import ipaddress
 import re
@@ -35,7 +35,7 @@ def check_host(text: str) -> str:
 
 
 def check_helo_name(text: str) -> str:
-    """What EHLO says (RFC 5321 section 4.1.1.1): a host name, in lower-case ASCII, or an address literal.
+    """The EHLO name (RFC 5321 section 4.1.1.1): a host name, in lower-case ASCII, or an address literal.
 
     Raises:
         ValueError: with a sentence that says what to write.
@@ -55,7 +55,7 @@ def check_helo_name(text: str) -> str:
 
 
 def is_full_name(name: str) -> bool:
-    """Whether a machine's own name is one that others may know: qualified, and not a stand-in for none."""
+    """True if a machine's name is usable outside: fully qualified, and no placeholder such as localhost."""
     lower = name.lower().rstrip(".")
     try:
         normal_domain(lower)

@@ -8,7 +8,7 @@ import ipaddress
 
 
 def is_local_inbox(host: str, port: int, inbox: str | None) -> bool:
-    """Whether `host` and `port` are those of `inbox` (`host:port`, brackets around IPv6); None: there is none."""
+    """True if `host` and `port` are those of `inbox` (`host:port`, IPv6 in brackets; None: no inbox)."""
     if not inbox:
         return False
     inbox_host, _, inbox_port = inbox.rpartition(":")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from libs.common.relay.limits import Limits
 
 Form = Literal["key", "uuid", "url"]
-"""What a credential's text may be: ASCII without spaces, a UUID, an http or https URL."""
+"""The format of a credential: `key` is ASCII without spaces, `url` is http or https."""
 Shown = Literal["clear", "masked", "hidden"]
 """How answers show it: whole, its first and last characters, or not at all."""
 
@@ -69,12 +69,12 @@ class Kind:
 
     @property
     def has_endpoint(self) -> bool:
-        """Whether its connection is the `smtp` member of the provider's facts."""
+        """True if facts hold its connection in their `smtp` member."""
         return self.credentials is None
 
     @property
     def needed(self) -> frozenset[str]:
-        """What a credential block must give for the stored secret not to be needed."""
+        """The members that make a credential block complete without the stored secret."""
         if self.credentials is None:
             return frozenset({"username", "password"})
         return frozenset(each.name for each in self.credentials if not each.is_optional)
@@ -172,6 +172,6 @@ def label_of(provider_type: str) -> str:
 
 
 def limits_of(provider_type: str) -> Limits:
-    """What providers of this kind take in one message; of one that is not known, nothing is known."""
+    """The limits of this kind for one message; an unknown kind has none."""
     kind = kind_of(provider_type)
     return kind.limits if kind is not None else Limits(provider_type)

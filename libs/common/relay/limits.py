@@ -1,4 +1,4 @@
-"""What each kind of provider takes, so that an email it would refuse is refused when it is posted and not hours later.
+"""Limits of each kind of provider: an email that it would refuse is refused at POST, not hours later.
 
 Pure and light: the sender's domain asks it for every email. The limits of each kind are in `kinds.py`.
 """
@@ -37,7 +37,7 @@ class Limits:
 
     @property
     def any(self) -> bool:
-        """Whether there is an email that a provider of this kind would not take."""
+        """True if the kind has any limit."""
         return bool(self.recipients or self.shortest or self.largest or self.ascii_addresses)
 
 

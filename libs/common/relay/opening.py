@@ -21,7 +21,7 @@ HTTP_PATIENCE: Mapping[Patience, tuple[float, float]] = {"patient": (5, 30), "br
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the operator allows and where things are, the same for every provider.
+    """Operator settings that apply to every provider.
 
     `smtp_ports` are those of SMTP relays; empty is any.
     """
@@ -34,7 +34,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class RelaySpec:
-    """What a kind's opener is given."""
+    """The input of a kind's opener."""
 
     provider: ProviderState
     secret: Mapping[str, str] = field(repr=False)
@@ -48,7 +48,7 @@ Opener = Callable[[RelaySpec], Relay | Trouble]
 
 
 def surroundings(settings: RelaySettings) -> Surroundings:
-    """Those that the settings describe."""
+    """The surroundings that the settings describe."""
     policy = OutboundPolicy(
         own_ports=own_ports(settings),
         own_servers=own_servers(settings),

@@ -43,7 +43,7 @@ class OutboundRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OutboundPolicy:
-    """What the operator lets users connect to. `ports`: only these; empty is any.
+    """Where users' providers may connect to. `ports`: only these; empty is any.
 
     `own_ports`: ports of this machine that are our own servers (NATS, Postgres, internal HTTP). `own_servers`: host
     and port of those that may be on other machines. `inbox`: `host:port` of the bundled inbox, to which nothing of
@@ -57,11 +57,11 @@ class OutboundPolicy:
     inbox: str | None = None
 
     def permits(self, address: Address, port: int) -> bool:
-        """Whether nothing speaks against it, however the address is written."""
+        """True if the address may be connected to, in whatever form it is written."""
         return self.refusal(address, port) is None
 
     def refusal(self, address: Address, port: int) -> str | None:
-        """What speaks against it."""
+        """The reason against a connection; None if it is permitted."""
         plain = unwrapped(address)
         if any(plain.version == network.version and plain in network for network in _REFUSED):
             return f"{plain} is in a range that is never connected to"
@@ -184,7 +184,7 @@ async def _known_addresses(host: str, port: int, resolver: Resolver) -> tuple[Ad
 
 
 def _is_of_this_machine(address: Address) -> bool:
-    """Whether it is one of this machine's addresses, or this container's: only those can be bound to.
+    """True if it is an address of this machine or container: only those can be bound to.
 
     Nothing is sent and no port is kept. Where the kernel lets everything be bound to (`ip_nonlocal_bind`), every
     address counts as ours: then `own_ports` are refused everywhere.

@@ -1,4 +1,4 @@
-"""What a relay is to us, whichever kind it is: hand over one message, hear what became of each recipient."""
+"""The interface of a relay of any kind: hand over one message, get an outcome for each recipient."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ _UNSAFE_ADDRESS = re.compile(r"[\x00-\x20\x7f<>\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What a message says, member by member, for relays that write the message themselves (Scaleway).
+    """The parts of a message, for relays that write the message themselves (Scaleway).
 
     `to`, `cc` and `bcc` name everybody the email is for; who gets it in this transaction is the submission's
     `recipients`. `headers` are the sender's own, in order; `email_id` correlates what the relay reports later.
@@ -70,7 +70,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class RecipientReply:
-    """What became of one recipient. `text` is the relay's own words, cleaned, at most 512 characters.
+    """The outcome for one recipient. `text` is the relay's own words, cleaned, at most 512 characters.
 
     `smtp_code` is None where the relay was never asked, because its EHLO had already said no, or is none that
     speaks SMTP. `provider_message_id` is there where the relay names each recipient's copy itself (Scaleway).

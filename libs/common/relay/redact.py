@@ -1,4 +1,4 @@
-"""What a provider says, made fit to show: no control characters, none of its credentials, never long."""
+"""Makes provider texts safe to show: no control characters, no credentials, limited length."""
 
 import base64
 import re

@@ -104,5 +104,5 @@ _COMPILED = tuple((each.about, re.compile(each.pattern, re.IGNORECASE)) for each
 
 
 def speaks_of(text: str) -> About | None:
-    """What a provider's text is about, as far as a known wording tells; None when it tells nothing."""
+    """The subject of a provider's text, by the known wordings; None if none matches."""
     return next((about for about, pattern in _COMPILED if pattern.search(text)), None)

@@ -132,7 +132,7 @@ def written_at(stored: Message) -> float:
 
 
 def owner_of(stored: Message) -> str:
-    """What the secret is bound to: `provider/3` for `secret.provider.3.<version>`."""
+    """The owner a secret is bound to: `provider/3` for `secret.provider.3.<version>`."""
     return _owner(stored.subject)
 
 

@@ -28,7 +28,7 @@ class Budget:
 
 @dataclass(slots=True)
 class Held:
-    """What one request holds of a budget, `count` bytes."""
+    """The part of a budget that one request holds: `count` bytes."""
 
     budget: Budget
     count: int = 0

@@ -26,7 +26,7 @@ _HTTP_SLUGS: Mapping[int, str] = {
 
 _WORDS: Mapping[str, str] = {"missing": "is missing", "extra_forbidden": "is not a member of this request"}
 _PREFIX = "Value error, "
-"""What pydantic puts before the text of a validator's ValueError."""
+"""The prefix that pydantic puts before a validator's ValueError."""
 
 
 def document(error: TempsError, *, path: str, request_id: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def from_validation(error: RequestValidationError) -> TempsError:
 
 
 def finding(item: Mapping[str, Any]) -> str:
-    """What one of pydantic's findings says to the caller: the same words at every service."""
+    """The text for one of pydantic's errors, the same in every service."""
     return _WORDS.get(item["type"]) or str(item["msg"]).removeprefix(_PREFIX)
 
 

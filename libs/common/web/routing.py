@@ -70,7 +70,7 @@ async def read_json(request: Request) -> Any:
 
 
 def caller_of(request: Request) -> Principal:
-    """Who is calling, as the gateway signed it."""
+    """The caller, as signed by the gateway."""
     principal: Principal | None = request.scope.get("temps.principal")
     if principal is None:
         raise UnauthorizedError("This service answers only requests that came through the gateway.")

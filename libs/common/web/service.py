@@ -1,4 +1,4 @@
-"""What makes one service's application: its name, its routes, and what they need."""
+"""The definition of a service's application: name, routes and their dependencies."""
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field

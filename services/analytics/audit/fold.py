@@ -1,4 +1,4 @@
-"""Who changed what: one slim row for each fact that is an operation, and the names that actors had.
+"""Folds the audit trail: one slim row for each fact that is an operation, and the names that actors had.
 
 An email's row is written for every email there is, so it holds only what is filtered and sorted by. Ip addresses, user
 agents and details are looked up in the copy of the log when a page is shown: personal data is in no second place.

@@ -72,7 +72,7 @@ _ROWS = "SELECT count(*) AS n FROM audit_entries WHERE {conditions}"
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """What the trail is narrowed to; None is no restriction. `actor` is an id or a name."""
+    """The filters of the trail; None is no restriction. `actor` is an id or a name."""
 
     operation: str | None = None
     actor: str | None = None
@@ -144,7 +144,7 @@ def _bounds(wanted: AuditFilter) -> dict[str, Any]:
 
 
 def _details(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What there is to tell of it; nothing when the fact is no longer there to be asked."""
+    """The details of an operation; empty if its fact no longer exists."""
     if row["operation"] == EMAIL_SENT:
         return _OF_EMAIL(row) if row["email_id"] is not None else {}
     if row["data"] is None:

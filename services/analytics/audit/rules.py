@@ -1,4 +1,4 @@
-"""What the audit trail calls each change, and what it tells of it: one table from fact type to operation.
+"""Names each audited operation and its details: one table from fact type to operation.
 
 Details are chosen member by member, so nothing gets into the trail because a fact grew: no credentials (not even
 masked ones), no hashes, no bodies, no subject and no recipients of an email.

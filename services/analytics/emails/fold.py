@@ -63,7 +63,7 @@ SUBMITTED = (
     "track_clicks",
     "pixel",
 )
-"""What the detail shows and nothing asks for by value: kept as one JSON column."""
+"""Members that only the detail shows; they are stored in one JSON column."""
 
 
 @dataclass(slots=True)

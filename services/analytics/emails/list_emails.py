@@ -65,7 +65,7 @@ ORDER BY email_id, position
 
 @dataclass(frozen=True, slots=True)
 class EmailFilter:
-    """What a list is narrowed to; None is no restriction."""
+    """The filters of a list; None is no restriction."""
 
     part: Slice = field(default_factory=Slice)
     status: str | None = None
@@ -74,7 +74,7 @@ class EmailFilter:
     subject: str | None = None
 
     def needs_counting(self) -> bool:
-        """Whether no maintained counter knows the total."""
+        """True if no maintained counter holds the total."""
         return self.from_address is not None or self.to_address is not None or self.subject is not None
 
 

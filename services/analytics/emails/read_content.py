@@ -18,7 +18,7 @@ PATIENCE = 2.0
 
 
 async def read_content(bus: Bus, email_id: UUID, reference: Mapping[str, Any], *, now: datetime) -> Content | None:
-    """What the fact's reference names; None when it has expired, is lost, or JetStream is away."""
+    """The content a fact refers to; None if it has expired, is lost, or JetStream is unavailable."""
     expires_at = reference.get("expires_at")
     if expires_at is not None and datetime.fromisoformat(expires_at) <= now:
         return None

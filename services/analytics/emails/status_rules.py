@@ -1,4 +1,4 @@
-"""What a recipient's outcomes make of it: which of two outcomes stands, whichever of them is read first."""
+"""A recipient's status from its outcomes: which of two stands, in either order of reading."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -42,7 +42,7 @@ ALL_STATUSES = (
 
 
 def settles(attempt: Mapping[str, Any]) -> bool:
-    """Whether what one attempt led to makes its provider the email's: it sent it, or had the last word about somebody.
+    """True if an attempt makes its provider the email's: it sent the email, or gave a recipient's final outcome.
 
     After a failover the next attempt may be made elsewhere again without a fact of its own; a later bounce report is
     about what was sent before.

@@ -1,4 +1,4 @@
-"""What came back: opens, clicks, deliveries, bounces and complaints, and the platform's figures.
+"""Folds opens, clicks, deliveries, bounces and complaints into events and the platform's figures.
 
 Each email carries a set of flags that facts can only add to, so neither order nor repetition matters; the figures are
 the sums of what the flags mean. Hits of machines have flags and counts of their own: whether they count is decided by
@@ -49,7 +49,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
 }
 
 SENT: Final = 1
-"""Somebody's server, or the bundled inbox, took it."""
+"""A receiving server or the bundled inbox accepted it."""
 BOUNCED: Final = 2
 COMPLAINED: Final = 4
 OPENED: Final = 8

@@ -1,4 +1,4 @@
-"""What came back for one email: counts, links, events, and every fact of it in order."""
+"""Tracking of one email: counts, links, events, and all of its facts in order."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -115,7 +115,7 @@ class Database:
             await transaction.execute("COMMIT")
 
     async def ping(self, timeout: float = 2.0) -> bool:
-        """Whether Postgres answers now."""
+        """True if Postgres answers now."""
         try:
             return await self.fetch_one("SELECT 1", timeout=timeout) is not None
         except UnavailableError:

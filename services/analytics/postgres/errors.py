@@ -1,4 +1,4 @@
-"""What can go wrong between us and Postgres, told apart by whether the same statement may succeed later."""
+"""Errors of Postgres, distinguished by whether the same statement may succeed later."""
 
 import psycopg
 from psycopg import errors

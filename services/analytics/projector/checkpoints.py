@@ -147,7 +147,7 @@ async def resume(session: Session, name: str | None = None) -> int:
 
 
 def outdated(known: Standing, model: ReadModel) -> bool:
-    """Whether its tables were made by another version of its `create`: they must be rebuilt before they are fed."""
+    """True if its tables come from another version of its `create`; they must be rebuilt before use."""
     return model.rebuilt and known.definitions.get(model.name) != model.definition
 
 
@@ -157,7 +157,7 @@ def runnable(known: Standing, models: Sequence[ReadModel]) -> list[Target]:
 
 
 def by_distance(known: Standing, targets: Sequence[Target], far: int) -> tuple[list[Target], list[Target]]:
-    """Those near the front, and those more than `far` facts behind it."""
+    """The targets near the front, and the ones more than `far` facts behind it."""
     total = {
         target: sum(mark.position for (key, _), mark in known.marks.items() if key == target.key) for target in targets
     }

@@ -54,7 +54,7 @@ async def compare(
 
 
 async def differences(session: Session, left: str, right: str) -> list[str]:
-    """What differs between the tables of two schemas, as lines for a person. Rows are compared as text."""
+    """The differences between the tables of two schemas, as lines for people. Rows are compared as text."""
     tables = {
         schema: {row[0] for row in await session.rows(SQL["tables"], {"schema": schema})} for schema in (left, right)
     }

@@ -112,7 +112,7 @@ class Projector:
         return [] if self._caught_up else [f"projections: {self._behind} facts behind"]
 
     def degraded(self) -> list[str]:
-        """What is wrong although questions are answered."""
+        """Faults that do not keep the service from answering."""
         return [f"read model {name} {text}" for name, text in sorted(self._stopped.items())]
 
     async def _project(self) -> None:

@@ -1,4 +1,4 @@
-"""What the projector tells the monitoring, by Prometheus' naming rules."""
+"""Metrics of the projector."""
 
 from prometheus_client import Counter, Gauge
 

@@ -1,4 +1,4 @@
-"""What a read model is: a pure fold from facts to rows, and the SQL that takes those rows in."""
+"""Defines a read model: a pure fold from facts to rows, and the SQL that writes those rows."""
 
 import hashlib
 import re

@@ -21,7 +21,7 @@ class Positions:
 
     @property
     def waited_for(self) -> bool:
-        """Whether somebody waits for a fact."""
+        """True if a request waits for a fact."""
         return self._waiters > 0
 
     def known(self, marks: Mapping[tuple[str, str], Mark], in_step: Iterable[str] | None = None) -> None:

@@ -32,7 +32,7 @@ class UndecodableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What one batch means for one target."""
+    """The effect of one batch on one target."""
 
     target: Target
     moves: list[Move]
@@ -305,7 +305,7 @@ def _size(facts: Facts) -> int:
 
 
 def _after(facts: Sequence[Envelope], position: int) -> Sequence[Envelope]:
-    """Those behind a position; the sequences of a batch have no gaps."""
+    """The facts after a position; the sequences of a batch have no gaps."""
     if not facts:
         return facts
     known = position - facts[0].sequence + 1

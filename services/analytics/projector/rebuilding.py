@@ -45,7 +45,7 @@ class NotYetError(Exception):
 
 @dataclass
 class Outcome:
-    """What became of it. `stopped` are those that could not take a fact; their live tables are as they were."""
+    """The result of a rebuild. `stopped`: models that could not apply a fact; their live tables are unchanged."""
 
     rebuilt: list[str] = field(default_factory=list)
     stopped: list[Stopped] = field(default_factory=list)

@@ -28,7 +28,7 @@ class VerifyFailedError(Exception):
 
 @dataclass
 class Verdict:
-    """What is wrong with one stream or its copy. The lists hold the first few, the numbers all."""
+    """Differences between a stream and its copy. The lists hold the first few, the numbers count all."""
 
     stream: str
     compared: int = 0
@@ -126,7 +126,7 @@ class _Comparison:
         self._expected = max(self._expected, sequence + 1)
 
     def _rows_of(self, messages: Sequence[Message]) -> list[tuple[Any, ...] | None]:
-        """What the copy must hold; None for a message that is no fact."""
+        """The row that the copy must hold; None if the message is no fact."""
         found: list[tuple[Any, ...] | None] = []
         for message in messages:
             try:

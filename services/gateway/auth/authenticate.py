@@ -1,4 +1,4 @@
-"""Who is calling: an API key, a session cookie, or nobody; and the signed principal that services get to see."""
+"""Authenticates a request by API key or session cookie, and signs the principal that services see."""
 
 import time
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class RevokedSessions:
         self._until[session.id] = session.expiry
 
     def __contains__(self, session_id: str) -> bool:
-        """Whether it was logged out of."""
+        """True if the session was logged out."""
         return session_id in self._until
 
 
@@ -89,7 +89,7 @@ class Authenticator:
         raise UnauthorizedError("No API key was sent.", suggestion=HOW)
 
     def anonymous(self, ip: str | None, user_agent: str | None) -> Caller:
-        """Somebody on a public route."""
+        """An anonymous caller on a public route."""
         who = ("anonymous", ip, user_agent)
         return self._known(who, None, None) or self._sign(who, None, None, "anonymous", "anonymous", frozenset())
 

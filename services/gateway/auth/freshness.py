@@ -29,7 +29,7 @@ class FreshView:
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether it ever was complete."""
+        """True once the view has caught up for the first time."""
         return self._view.caught_up.is_set()
 
     async def refresh(self) -> bool:

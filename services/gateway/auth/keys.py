@@ -14,7 +14,7 @@ from services.gateway.ports import KeyRegister
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """What a caller asks for: either a role or scopes."""
+    """A requested key: either a role or scopes."""
 
     name: str
     role: str | None

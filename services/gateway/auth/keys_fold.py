@@ -41,7 +41,7 @@ class Keys:
         return self._by_id.get(key_id)
 
     def all(self) -> Sequence[KeyState]:
-        """All that are not revoked, by id."""
+        """The keys that are not revoked, by id."""
         return [self._by_id[key_id] for key_id in sorted(self._by_id)]
 
     @property
@@ -50,5 +50,5 @@ class Keys:
         return self._highest + 1
 
     def was_seen(self, sha256: str) -> bool:
-        """Whether any fact ever named it."""
+        """True if any fact has named this id."""
         return sha256 in self._seen

@@ -34,7 +34,7 @@ class Passwords:
         return await self._run(self._hasher.hash, password)
 
     async def matches(self, password: str, encoded: str | None) -> bool:
-        """Whether it is the password. Without a hash (nobody by that name) the answer takes as long."""
+        """True if the password matches. Without a hash (unknown user) the answer takes equally long."""
         if encoded is None and self._of_nobody is None:
             self._of_nobody = await self.hash(secrets.token_urlsafe())
         return await self._run(self._verify, encoded or self._of_nobody or "", password, encoded is not None)

@@ -1,4 +1,4 @@
-"""What a caller may be allowed to do, and what each role is allowed: one table."""
+"""Scopes, and the scopes of each role."""
 
 from collections.abc import Iterable, Mapping
 
@@ -38,10 +38,10 @@ ROLES: Mapping[str, frozenset[str]] = {
 
 
 def effective(scopes: Iterable[str], role: str) -> frozenset[str]:
-    """What a key may really do: never more than its owner may now. An unknown role may nothing."""
+    """A key's effective scopes: at most those its owner has now. An unknown role has none."""
     return frozenset(scopes) & ROLES.get(role, frozenset())
 
 
 def unknown(scopes: Iterable[str]) -> list[str]:
-    """Those that are no scopes of ours, in order."""
+    """The unknown ones among them, in order."""
     return [scope for scope in scopes if scope not in ALL]

@@ -37,7 +37,7 @@ ACCOUNT = Rule(free=10, first=0.1, longest=3.0)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who tries to log in: the account's address in lower case, and the network the try comes from."""
+    """A login attempt: the account's address in lower case, and the client's network."""
 
     account: str
     network: str
@@ -54,7 +54,7 @@ class Caller:
 
 
 def caller_from(email: str, ip: str | None) -> Caller:
-    """Who tries, from what was typed and from where it came."""
+    """The attempt made by this address from this client."""
     network = ip or "unknown"
     try:
         address = ip_address(network)
@@ -67,7 +67,7 @@ def caller_from(email: str, ip: str | None) -> Caller:
 
 @dataclass(slots=True)
 class Throttle:
-    """What is known of misses, for a quarter of an hour. Times are monotonic seconds."""
+    """Failed logins of the last 15 minutes. Times are monotonic seconds."""
 
     _misses: dict[tuple[str, ...], tuple[int, float]] = field(default_factory=dict)
 

@@ -41,7 +41,7 @@ class MergedDocument:
     _own_document: Mapping[str, Any] | None = None
     _merged: tuple[dict[str, int], bytes] | None = None
     paths: Paths | None = None
-    """What there is; None until every service has shown its document once."""
+    """The merged document; None until every service has delivered its own once."""
 
     async def watch(self) -> None:
         """Read the documents until all are there; afterwards they are read again when somebody needs them."""

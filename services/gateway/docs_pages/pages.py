@@ -58,7 +58,7 @@ _SECURITY: Headers = [
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a page answers."""
+    """The response of a page."""
 
     body: bytes
     headers: Headers

@@ -1,4 +1,4 @@
-"""Who is at the other end of the wire, and whether a request came from our own pages."""
+"""Finds the client's address behind proxies, and tells requests of our own pages from others."""
 
 from collections.abc import Collection, Sequence
 from functools import lru_cache
@@ -37,12 +37,12 @@ def user_agent_of(value: bytes | None) -> str | None:
 
 
 def is_unsafe(method: str) -> bool:
-    """Whether the method may change something (RFC 9110 section 9.2.1)."""
+    """True if the method is not safe (RFC 9110 section 9.2.1)."""
     return method in _UNSAFE
 
 
 def is_same_site(*, origin: bytes | None, fetch_site: bytes | None, own_origins: Collection[str]) -> bool:
-    """Whether a browser says that one of our own pages made this request.
+    """True if the browser states that one of our own pages made this request.
 
     `Sec-Fetch-Site: same-origin`, or an `Origin` (RFC 6454 section 6.2) that is one of ours, scheme and port included.
     """
@@ -52,7 +52,7 @@ def is_same_site(*, origin: bytes | None, fetch_site: bytes | None, own_origins:
 
 
 def own_origins(*, scheme: str, host: bytes | None, public_url: str) -> frozenset[str]:
-    """What the browser may call this site: as it was asked for, and as the public URL names it.
+    """The origins under which a browser may know this site: the requested one, and the public URL's.
 
     `scheme` is how the client reached us, or the proxy that we trust.
     """
@@ -70,7 +70,7 @@ def scheme_of(connection: str, forwarded: Sequence[bytes], *, is_trusted: bool) 
 
 
 def is_trusted_peer(peer: str | None, trusted: Networks) -> bool:
-    """Whether the other end of the connection is one of our proxies."""
+    """True if the connection comes from a trusted proxy."""
     address = _address(peer)
     return address is not None and any(address in network for network in trusted)
 

@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
             await self._wait()
 
     async def chunk(self) -> bytes:
-        """What has come of the body, b"" at its end. Raises CutError."""
+        """The next part of the body; b"" at its end. Raises CutError."""
         while not self._chunks:
             if self.is_complete:
                 return b""

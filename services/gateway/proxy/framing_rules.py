@@ -1,4 +1,4 @@
-"""Whether a request's head says clearly where the request ends and whom it is for (RFC 9112); pure.
+"""Checks that a request's head is unambiguous about where the request ends and which host it is for (RFC 9112).
 
 What two servers on the way could read in two ways is how requests are smuggled past a proxy: so it is refused.
 """
@@ -13,7 +13,7 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::\d{
 
 
 def head_fault(http_version: str, headers: Headers) -> str | None:
-    """What is wrong with a head, in a sentence; None when nothing is. Names in `headers` are in lower case."""
+    """The fault of a head, as a sentence; None if it has none. Names in `headers` are in lower case."""
     hosts = [value for name, value in headers if name == b"host"]
     if http_version != "1.0" and not hosts:
         return "A request of HTTP/1.1 needs the header Host (RFC 9112 section 3.2)."

@@ -11,7 +11,7 @@ _REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is said to the caller. `retry_after` is 0 when the request may pass; times are whole seconds."""
+    """The verdict for the caller, in whole seconds. `retry_after` is 0 if the request may pass."""
 
     limit: int
     remaining: int

@@ -13,7 +13,7 @@ OWN = "own"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who answers. `public`: nobody has to say who they are; such a HEAD is passed on as it came."""
+    """The service that answers. `public`: no authentication; such a HEAD is forwarded unchanged."""
 
     service: str
     public: bool = False
@@ -81,7 +81,7 @@ _FOLDED = re.compile(rb"(?i)/(?:\.|%2e){1,2}(?:/|$)|%2f|%5c|%00|%(?![0-9a-f]{2})
 
 
 def is_sane(raw_path: bytes) -> bool:
-    """Whether the path means to everybody what it means to us."""
+    """True if every HTTP implementation reads the path as we do."""
     return _SANE.fullmatch(raw_path) is not None and _FOLDED.search(raw_path) is None
 
 
@@ -93,7 +93,7 @@ class RouteTable:
     routes: Mapping[str, Route] = field(default_factory=lambda: ROUTES)
 
     def find(self, method: str, path: str) -> Target | NoRoute:
-        """Who answers. `path` as it came, percent-encoded."""
+        """The service that answers. `path` is percent-encoded, as received."""
         route = self._route(path)
         if route is None:
             return NoRoute()

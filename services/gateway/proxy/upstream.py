@@ -29,7 +29,7 @@ class Upstream:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many requests are under way as it may have."""
+        """True if the service has its maximum of requests in progress."""
         return self.in_flight >= self._limit
 
     def idle(self) -> Connection | None:

@@ -158,7 +158,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _answered(self) -> bool | None:
-        """Whether the last request has had its whole answer; None before the first (uvicorn's type hides that)."""
+        """True if the last request was answered completely; None before the first (uvicorn's type hides that)."""
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return None if cycle is None else cycle.response_complete
 

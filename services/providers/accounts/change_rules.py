@@ -1,4 +1,4 @@
-"""What a request makes of the providers: pure steps, each the next fact to append, until nothing is left to do.
+"""Turns a request about providers into facts: each pure step gives the next fact, until none is left.
 
 Several facts may be needed (a default moves, a provider leaves other lists). Each step looks at the providers as
 they are then, so that somebody else's change in between is seen; the order is such that there are never two defaults.
@@ -46,7 +46,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What somebody wants different: `settings` by field name; `credentials` None when no block was given."""
+    """A requested change: `settings` by field name; `credentials` is None if the request has no block."""
 
     settings: Mapping[str, Any]
     before: Credentials | None = field(default=None, repr=False)
@@ -54,7 +54,7 @@ class Change:
 
 
 def check_draft(draft: Draft, *, custom_endpoints: bool) -> None:
-    """What can be refused without looking at other providers. Raises `InvalidError`."""
+    """The checks that need no other provider. Raises `InvalidError`."""
     check_region(draft.provider_type, draft.region)
     _check_helo_name(draft.provider_type, draft.helo_name)
     check_endpoint(draft.provider_type, None, draft.credentials, allowed=custom_endpoints)
@@ -151,7 +151,7 @@ def next_to_update(
 
 
 def resumed(state: ProviderState, at: datetime) -> ProviderResumed | None:
-    """What a mended provider says; None when it was not stopped."""
+    """The fact that resumes a provider; None if it was not stopped."""
     if state.stopped is None:
         return None
     return ProviderResumed(provider=state.model_copy(update={"stopped": None, "updated_at": at}))

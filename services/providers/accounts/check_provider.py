@@ -60,7 +60,7 @@ async def _own_address(registry: Registry, caller: Caller) -> str:
 async def _send(
     registry: Registry, provider: ProviderState, secret: Mapping[str, str], submission: Submission
 ) -> SendResult | None:
-    """What came of it; None when it took too long."""
+    """The result; None if it took too long."""
     relay = registry.relays.open(provider, secret)
     if isinstance(relay, Trouble):
         return troubled(relay)

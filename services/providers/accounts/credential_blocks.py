@@ -78,4 +78,4 @@ def _title(kind: Kind) -> str:
 WHOLE: Mapping[str, type[RequestModel]] = {kind.block: _whole(kind) for kind in KINDS.values()}
 """The credential blocks that a provider is created with, by member of the request."""
 PARTIAL: Mapping[str, type[Change]] = {kind.block: _partial(kind) for kind in KINDS.values()}
-"""Those that it is changed with."""
+"""Credential blocks of updates, by kind."""

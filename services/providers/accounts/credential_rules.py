@@ -39,7 +39,7 @@ def merge(provider_type: str, stored: Credentials, block: Block) -> Credentials:
 
 
 def masked(provider_type: str, credentials: Credentials) -> dict[str, str | int | bool | None]:
-    """What callers see of them."""
+    """The credentials as answers show them."""
     members = require_kind(provider_type).credentials
     if members is None:
         return _masked_endpoint(credentials)

@@ -10,7 +10,7 @@ from services.providers.ports import Registry, SecretLostError
 
 
 async def stored_secret(registry: Registry, provider: ProviderState) -> Mapping[str, str]:
-    """What is encrypted for a provider, in the clear; empty when there is nothing. Raises `ConflictError`."""
+    """A provider's stored credentials in the clear; empty if it has none. Raises `ConflictError`."""
     if provider.credential_version is None:
         return {}
     try:

@@ -28,7 +28,7 @@ _TRIES = 30
 
 @dataclass(frozen=True, slots=True)
 class _Wiring:
-    """What a live check is about. SMTP's is never checked."""
+    """The settings whose change needs a live check. SMTP's are never checked live."""
 
     region: str
     secret: Mapping[str, str] = field(repr=False)
@@ -44,7 +44,7 @@ class _UncheckedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What the caller wants. `block` None: no credentials were given."""
+    """The requested update. `block` is None if it has no credentials."""
 
     id: int
     settings: Mapping[str, Any]

@@ -26,7 +26,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What DNS answered: TXT with its strings joined, CNAME a name, MX `10 host.example`; empty: there is none.
+    """An answer of DNS: TXT with its strings joined, CNAME a name, MX `10 host.example`; empty: there is none.
 
     `trouble` says why nothing is known; then there are no values.
     """
@@ -49,12 +49,12 @@ def question(record: DnsRecord) -> Question:
 
 
 def gates(record: DnsRecord) -> bool:
-    """Whether mail waits for it: MX and DMARC never are what is waited for."""
+    """True if the domain is not verified without it: never for MX and DMARC."""
     return record.required and record.record_type != "MX" and not _is_dmarc(record)
 
 
 def judge(record: DnsRecord, seen: Seen) -> Finding:
-    """Whether what DNS shows does what the record is for."""
+    """True if the published records serve the purpose of this one."""
     if seen.trouble is not None:
         return Finding("unknown", seen.trouble)
     return _JUDGES[_purpose(record)](record.value, seen.values)
@@ -83,7 +83,7 @@ def _is_spf(text: str) -> bool:
 
 
 def _terms(text: str) -> tuple[str, ...]:
-    """What is evaluated: nothing behind `all` ever is (section 5.1), and `+` is what every mechanism has anyway."""
+    """The mechanisms that are evaluated: none after `all` (section 5.1); a leading `+` is the default and dropped."""
     terms: list[str] = []
     for term in text.lower().split()[1:]:
         terms.append(term.removeprefix("+"))
@@ -168,6 +168,6 @@ def _host(value: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """What strangers published, fit to show."""
+    """Published text, made safe to show."""
     shown = "".join(character if character.isprintable() else " " for character in text)
     return f'"{shown[:_SHOWN]}…"' if len(shown) > _SHOWN else f'"{shown}"'

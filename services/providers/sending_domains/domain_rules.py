@@ -1,4 +1,4 @@
-"""What a request makes of the sending domains: pure decisions over the domains as they are."""
+"""Turns requests about sending domains into facts, given the domains as they are."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -45,7 +45,7 @@ def create(domains: Domains, *, id: int, provider_id: int, name: str, checked: C
 
 
 def verified(state: DomainState, checked: Checked, at: datetime) -> DomainVerified | DomainVerificationFailed:
-    """What a check found; the time of the last success stays when it confirmed nothing."""
+    """The domain after a check; without confirmation it keeps the time of its last success."""
     update = {
         "status": checked.status,
         "dns_records": list(checked.records),

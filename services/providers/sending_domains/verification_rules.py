@@ -1,4 +1,4 @@
-"""What a check of a domain comes to: the provider's word and what DNS shows, folded into one status.
+"""Combines the provider's report and the DNS records of a domain into one status.
 
 Verified means SPF and every DKIM record; MX and DMARC never gate; the provider's own "failed" wins. Besides:
 
@@ -37,7 +37,7 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check found. `confirmed`: verified just now, and not merely still."""
+    """The result of a check. `confirmed`: this check itself verified the domain."""
 
     status: DomainStatus
     records: tuple[DnsRecord, ...]
@@ -55,12 +55,12 @@ class _Judged:
 
 
 def questions(records: Iterable[DnsRecord]) -> tuple[Question, ...]:
-    """What to ask DNS, each question once, and no more than a domain can need."""
+    """The DNS questions for a domain, without repeats, bounded in number."""
     return tuple(dict.fromkeys(question(record) for record in records))[:_MAX_QUESTIONS]
 
 
 def disowned(before: DomainState, words: str) -> Identity:
-    """What a provider that says no to a domain, or does not know it any more, has said: it has failed, by its word.
+    """The result when the provider refuses the domain or no longer knows it: failed, with the provider's reason.
 
     DNS alone is asked about the records that were known.
     """
@@ -100,7 +100,7 @@ def _judged(record: DnsRecord, found: Finding, was: str) -> _Judged:
 
 
 def _worst(judged: Iterable[_Judged]) -> Literal["failed", "pending", "temporary_failure"] | None:
-    """What the records that gate come to; None: all are verified."""
+    """The status of the required records; None if all are verified."""
     standings = {each.standing for each in judged if gates(each.record)}
     if "failed" in standings:
         return "failed"

@@ -63,7 +63,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class AcceptDeps:
-    """What accepting needs. `log_is_full` says whether the log has reached its reserve."""
+    """The dependencies of `accept_email`. `log_is_full` says whether the log has reached its reserve."""
 
     bus: Bus
     directory: Directory

@@ -1,4 +1,4 @@
-"""What routing asks for, from the two views in memory."""
+"""Answers routing's questions from the two views in memory."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class ViewedDirectory:
 
     @property
     def caught_up(self) -> bool:
-        """Whether both sets have been read at all."""
+        """True once both sets have been read."""
         return all(view.caught_up.is_set() for view in self.views)
 
     async def refresh(self) -> bool:

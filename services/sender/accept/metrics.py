@@ -1,4 +1,4 @@
-"""What the HTTP side counts."""
+"""Metrics of the HTTP side."""
 
 from prometheus_client import Counter
 

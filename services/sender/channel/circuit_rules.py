@@ -11,7 +11,7 @@ LONGEST_PAUSE = 120.0
 """Seconds. One email tries after each pause; its success lets the others follow."""
 QUOTA_PAUSE = 600.0
 LONGEST_QUOTA_PAUSE = 3_600.0
-"""What a provider takes in a day comes back with the hours, not with the seconds."""
+"""A daily quota recovers over hours, not seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether only one at a time may try, and not before `until`."""
+        """True if only one message at a time may try, and not before `until`."""
         return self.tripped
 
     @property

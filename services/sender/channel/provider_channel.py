@@ -78,7 +78,7 @@ class ProviderChannel:
 
     @property
     def ready(self) -> bool:
-        """Whether messages may be sent through it now; what waits for a deleted one is to be handed to another."""
+        """True if messages may be sent now. True for a deleted provider, too: its mail has to move on."""
         return self.closed() is None
 
     def closed(self) -> Closed | None:
@@ -87,7 +87,7 @@ class ProviderChannel:
 
     @property
     def available(self) -> bool:
-        """Whether another provider's mail may come here."""
+        """True if this provider accepts other providers' mail now."""
         return self.state.available(time.monotonic())
 
     def invite(self) -> None:

@@ -40,7 +40,7 @@ LOOK = 1.0
 
 
 class Turn(Enum):
-    """What a request gets in the end."""
+    """The answer to a request."""
 
     SEND = "send"
     """Hand the message over now; `ended` or `withdraw` gives the connection back."""
@@ -57,7 +57,7 @@ class Request:
     elsewhere: Callable[[], bool]
     turn: Turn | None = None
     connection: tuple[object, ...] = ()
-    """What it was sent through, so that what it learns is not held against something else."""
+    """The connection identity it was sent under: a result counts only while that is still the provider's."""
     tries_out: bool = False
     looked_at: float = float("-inf")
 
@@ -130,13 +130,13 @@ class Channel:
     # -------------------------------------------------------------------------------------------------------- turns
 
     def ask(self, elsewhere: Callable[[], bool]) -> Request:
-        """Another message wants to be handed over; it is last in the row."""
+        """Queue another message; it goes to the end of the line."""
         request = Request(elsewhere)
         self._waiting.append(request)
         return request
 
     def withdraw(self, request: Request) -> None:
-        """It goes away, whether it waits or had its turn; nothing was learned from it."""
+        """Remove a request, waiting or sent, whose result says nothing about the provider."""
         if request.turn is None:
             self._waiting.remove(request)
         elif request.turn is Turn.SEND:
@@ -168,7 +168,7 @@ class Channel:
         return now + max(0.0, self.rate_limit.until_turn(now)) if self.out < self.own_connections else None
 
     def ended(self, request: Request, trouble: Trouble | None, seconds: float, now: float) -> None:
-        """A hand-over ended, after so many seconds, with that trouble of the provider's or none."""
+        """A hand-over ended after `seconds`; `trouble` is the provider's, None if there was none."""
         self._leave(request)
         if self.provider is None or request.connection != connection_of(self.provider):
             return
@@ -239,7 +239,7 @@ class Channel:
         return why
 
     def available(self, now: float) -> bool:
-        """Whether another provider's mail may come here."""
+        """True if this provider accepts other providers' mail now."""
         if self.provider is None or self.closed(now) is not None:
             return False
         return not self.breaker.is_open or now >= self._promised

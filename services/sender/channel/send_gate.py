@@ -23,11 +23,11 @@ class SendGate:
 
     @property
     def is_open(self) -> bool:
-        """Whether something may be sent now."""
+        """True if messages may be sent now."""
         return not (self.blocked or self.draining or self.overdue() or self.log_is_full()) and self.connected()
 
     def overdue(self) -> bool:
-        """Whether an outcome has waited so long for its answer that it may never be written."""
+        """True if an outcome has waited for its answer so long that it may never be written."""
         oldest = next(iter(self.writing.values()), None)
         return oldest is not None and time.monotonic() - oldest > OVERDUE_SECONDS
 

@@ -1,4 +1,4 @@
-"""What one of several workers may use of a provider: together never more than all of it."""
+"""Divides a provider's connections and rate among the workers, so that together they stay within its limits."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Share:
         return per_second / min(self.workers, max(1, limit)) if per_second else None
 
     def goes_without(self, limit: int) -> bool:
-        """Whether there are more workers than connections and this one has none, for as long as that lasts."""
+        """True if there are more workers than connections and this worker has none."""
         return self.joined and self.connections(limit) == 0
 
 

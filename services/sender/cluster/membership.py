@@ -1,4 +1,4 @@
-"""Who else delivers: workers say every few seconds that they are there, so that they can share what is limited.
+"""Membership of the workers: each renews a key every few seconds, so that all can share what is limited.
 
 A worker's word lapses by itself (TTL), so a killed one is gone after ten seconds; one that stops says so. While NATS is
 away the last known number stands, on all sides: nobody takes what another one may still be using.
@@ -47,7 +47,7 @@ class Membership:
     worker_id: str = field(default_factory=lambda: uuid7().hex)
     """In the order of their start, so that those who are at work keep theirs when one joins."""
     name: str = ""
-    """What no other running worker is called: who starts under it takes the place of one that died, without waiting."""
+    """Unique among running workers. A worker that starts under a dead worker's id replaces it without waiting."""
     share: Share = field(default_factory=lambda: Share(joined=False))
     _seen: dict[str, float] = field(default_factory=dict)
     """When each of the others was there last (monotonic)."""
@@ -91,7 +91,7 @@ class Membership:
 
     @property
     def current(self) -> bool:
-        """Whether was looked lately, and over the connection that there is now.
+        """True if the registry was read recently over the current connection.
 
         Who joins gives us that long to notice: what is older may have been true before this process stood still.
         """

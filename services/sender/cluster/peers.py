@@ -80,11 +80,11 @@ class AskingPeers:
         return found, begun
 
     def _yields(self, worker_id: str, answer: bytes | None) -> bool:
-        """Whether that worker leaves it to us. Of two who ask each other, the one that was there first goes on."""
+        """True if that worker yields to this one. Of two workers that ask each other, the older one continues."""
         return answer in (NO, UNTOUCHED) or (answer == ASKS and self.membership.worker_id < worker_id)
 
     def _reconnected_lately(self) -> bool:
-        """Whether somebody of whom we know nothing may still work on a lease from before the reconnect."""
+        """True if an unknown worker may still be working under a lease from before the reconnect."""
         return time.time() - self.bus.connected_at < self.in_flight.ack_wait + _CLOCKS
 
     async def _ask(self, worker_id: str, key: Key) -> bytes | None:
@@ -103,7 +103,7 @@ class AskingPeers:
 
 
 def holding(in_flight: InFlight, key: Key) -> bytes:
-    """What is to be said of an attempt: `UNTOUCHED` is said once, and then it is the asker's."""
+    """This worker's answer about an attempt. It answers `UNTOUCHED` once; then the asking worker has the attempt."""
     held = in_flight.held.get(key)
     if held is None:
         return UNTOUCHED if in_flight.was_untouched(key) else NO

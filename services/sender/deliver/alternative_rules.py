@@ -1,4 +1,4 @@
-"""Who else may send an email whose provider cannot.
+"""Finds another provider for an email whose provider cannot send it.
 
 That is the provider whose mail it is, then the fallbacks of that one; where a provider was deleted, also the fallbacks
 that it had, and at last the default. Pure: providers and what is open are handed in, as they are at this moment.
@@ -16,7 +16,7 @@ from services.sender.deliver.attempt_rules import Attempt, home_id, recipients
 from services.sender.routing_rules import candidates, default_provider, present, stand_ins
 
 IsOpen = Callable[[ProviderState], bool]
-"""Whether a provider takes other providers' mail now (`services.sender.ports.DeliveryChannel.available`)."""
+"""True if a provider accepts other providers' mail now (`services.sender.ports.DeliveryChannel.available`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Alternatives:
-    """Those for one attempt. `deleted` holds the last states of providers that are gone.
+    """The alternatives of one attempt. `deleted` holds the last states of providers that are gone.
 
     `content` is None until it was read, and when it is lost: then only providers without limits suit.
     """
@@ -43,7 +43,7 @@ class Alternatives:
 
     @property
     def depend_on_content(self) -> bool:
-        """Whether some of them take not every email, so that the bodies are needed to choose."""
+        """True if some have limits, so that the content is needed to choose."""
         return any(limits_of(each.provider_type).any for each in self._others())
 
     def open(self) -> Target | None:
@@ -55,7 +55,7 @@ class Alternatives:
         return Target(found) if found is not None else None
 
     def heir(self, gone: ProviderState) -> Target | None:
-        """Who takes over from a deleted provider: somebody who is open, else the first who will be."""
+        """The provider that inherits a deleted one's email: the first that is open, else the first candidate."""
         named = [*(candidates(home) if (home := self._home()) is not None else ()), *candidates(gone)]
         heirs = [*self._active(named), *self._active(_last_resort(self.providers))]
         heir = next((each for each in heirs if self.is_open(each)), None) or next(iter(heirs), None)
@@ -71,7 +71,7 @@ class Alternatives:
         return self._untried(candidates(home)) if home is not None else iter(())
 
     def _untried(self, identifiers: Iterable[int]) -> Iterator[ProviderState]:
-        """Those that exist and that this attempt has not been at."""
+        """Existing providers that have not had this attempt yet."""
         been = {*self.attempt.tried, self.attempt.provider_id}
         return present((each for each in identifiers if each not in been), self.providers)
 
@@ -79,7 +79,7 @@ class Alternatives:
         return [each for each in self._untried(dict.fromkeys(identifiers)) if each.is_active and self._suits(each)]
 
     def _suits(self, provider: ProviderState) -> bool:
-        """Whether a provider of that kind takes such an email."""
+        """True if a provider of that kind accepts this email."""
         limits = limits_of(provider.provider_type)
         if not limits.any:
             return True
@@ -97,7 +97,7 @@ class Alternatives:
 
 
 def anybody_else(provider_id: int, providers: Mapping[int, ProviderState], is_open: IsOpen) -> bool:
-    """Whether anything that waits at a closed provider could be sent by another one now."""
+    """True if another provider could send some of the mail that waits at a closed one."""
     return any(is_open(each) for each in present(stand_ins(provider_id, providers), providers))
 
 

@@ -46,7 +46,7 @@ class Attempt:
         return self.due_at - PARKED if self.pinned else self.due_at
 
     def body(self) -> dict[str, Any]:
-        """What a schedule carries; provider and lane are in its target."""
+        """The body of a schedule message; provider and lane are in its target subject."""
         return {
             "email_id": str(self.email_id),
             "attempt": self.number,
@@ -81,7 +81,7 @@ def home_id(accepted: Envelope) -> int:
 
 
 class NotAnAttempt(ValueError):
-    """A message on the queue that nobody of ours can have put there."""
+    """The message is none of this system's."""
 
 
 def first_attempt(accepted: Envelope, *, provider_id: int, lane: str) -> Attempt:

@@ -28,12 +28,12 @@ class End(Enum):
     HANDED_BACK = "handed_back"
     """Nothing was sent: the same attempt is due again, for a worker that has connections to its provider."""
     LEFT = "left"
-    """It is not ours, or not ours any more: nothing is written, and nothing is acknowledged."""
+    """Another worker has it, or may have: write nothing, acknowledge nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoMessage:
-    """What is stored does not make a message; `reason` is the fact's."""
+    """No message can be built from the stored content; `reason` goes into the fact."""
 
     reason: str
     text: str
@@ -41,7 +41,7 @@ class NoMessage:
 
 @dataclass(slots=True)
 class Case:
-    """All that is known of an attempt so far. The handler fills it in step by step; `decide` only reads it.
+    """Everything known about an attempt so far. The handler fills it in step by step; `decide` only reads it.
 
     `earlier` is the fact that ended it before. `accepted` is None until it was read; `lost`: there is none. `provider`
     is its provider as it is, `gone` the last state of one that was deleted. `others_open`: another provider could send
@@ -60,7 +60,7 @@ class Case:
     provider: ProviderState | None = None
     gone: ProviderState | None = None
     home_lives: bool = True
-    """Whether the provider whose mail it is exists."""
+    """True if the home provider exists."""
     closed: Closed | None = None
     others_open: bool = False
     target: Target | None = None
@@ -80,7 +80,7 @@ class Case:
 
     @property
     def unhindered(self) -> bool:
-        """Whether nothing stands in its way so far. Then no rule asks when to try again, or who else could send it."""
+        """True if nothing is in its way so far. Then no rule uses the retry time or another provider."""
         fine = not self.begun and not self.lost and self.unmade is None
         return fine and self.answer is None and self.closed is None and self.provider is not None
 
@@ -99,7 +99,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the handler has to do. A fact's own name is what it is counted under, else the end's."""
+    """Instructions for the handler. It is counted under the fact's name, or under the end's where there is no fact."""
 
     end: End
     fact: EmailFact | None = None

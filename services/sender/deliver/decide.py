@@ -120,7 +120,7 @@ def _unsendable(case: Case) -> Decision | None:
 
 
 def _repeat(case: Case, earlier: Envelope) -> Decision:
-    """Whoever ended it may not have come as far as the schedule."""
+    """The worker that wrote the outcome may have died before it scheduled the next attempt."""
     if earlier.name == "email.rerouted":
         return Decision(End.REPEAT, earlier=earlier)
     return Decision(End.REPEAT, schedule=next_attempt(case.attempt, earlier.data))
@@ -203,7 +203,7 @@ def _troubled(case: Case, provider: ProviderState, trouble: Trouble) -> Decision
 
 
 def _refused_by_stand_in(case: Case, outcomes: Sequence[RecipientOutcome]) -> bool:
-    """Whether another provider's email was refused for everybody, and no address is at fault."""
+    """True if a stand-in refused the email for all recipients, and no address is at fault."""
     attempt = case.attempt
     guest = case.home_id is not None and case.home_id != attempt.provider_id and not attempt.pinned
     return guest and all(each.outcome == "failed" for each in outcomes)
@@ -231,7 +231,7 @@ def _written(case: Case, fact: EmailFact) -> Decision:
 
 
 def _over(case: Case, reason: str, text: str) -> Decision:
-    """Given up for everybody who is still owed a try."""
+    """Give up for every recipient without a final outcome."""
     return _written(case, outcome.failed(_tried(case), case.owed, reason=reason, text=text))
 
 
@@ -258,6 +258,6 @@ def _move(case: Case, source: ProviderState, target: Target, detail: str, *, bec
 
 
 def _tried(case: Case, *, reason: str | None = None) -> Tried:
-    """What every outcome of this attempt says."""
+    """The part that all outcomes of this attempt share."""
     duration = round((case.now - case.began).total_seconds() * 1000) if case.began is not None else None
     return Tried(case.attempt, case.retry_at, duration, reason, case.home_id, case.now)

@@ -49,7 +49,7 @@ _FACT = b'{"specversion"'
 
 @dataclass(frozen=True, slots=True)
 class Feeding:
-    """What all feeders of a worker share. `started_at` tells since when the server has been running, if it can."""
+    """Shared by all feeders of a worker. `started_at` tells since when the server has been running, if it can."""
 
     bus: Bus
     send_gate: SendGate
@@ -145,7 +145,7 @@ class Feeder:
                 self._start(await puller.fetch(free, wait=shared.in_flight.ack_wait / 6))
 
     def _is_wanted_elsewhere(self) -> bool:
-        """Whether another provider could send some of what waits here."""
+        """True if another provider could send some of the mail that waits here."""
         deps = self._shared.deliver
         return anybody_else(self._provider_id, deps.providers, deps.is_open)
 

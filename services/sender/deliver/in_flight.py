@@ -1,4 +1,4 @@
-"""What a worker has in hand, and the lease on it: nobody else may work on a message that is leased.
+"""The messages that this worker has in flight, and the lease on each: no other worker may deliver a leased message.
 
 The queue's `ack_wait` is the lease. It is extended by a *requested* `+WPI` and is ours for thirty seconds from the
 moment before the last request that was answered. A fast delivery never extends it.
@@ -41,9 +41,9 @@ class LeasedMessage:
     dotted: bool = False
     """The final dot was allowed: from here on the relay may have the message."""
     deciding: bool = False
-    """The log may say already what became of it: whoever gets it next has to look there."""
+    """Its outcome may be in the log already: the next delivery of this message has to look there."""
     asking: bool = False
-    """The other workers are being asked whether they have it: until they have answered it is in doubt."""
+    """Waiting for the peers to say whether one of them is delivering it."""
 
     async def confirm(self) -> bool:
         """`services.sender.ports.Lease.confirm`."""
@@ -60,7 +60,7 @@ class LeasedMessage:
 
     @property
     def untouched(self) -> bool:
-        """Whether somebody else may begin with it as if nothing had been."""
+        """True if another worker may start on it from scratch."""
         return not (self.dotted or self.deciding or self.asking)
 
     async def regain(self) -> bool:
@@ -75,12 +75,12 @@ class LeasedMessage:
 
     @property
     def doubtful(self) -> bool:
-        """Whether this process was stopped: a message that had lain here meanwhile may look as if it came just now."""
+        """True if this process was suspended: a message that was buffered meanwhile looks as if it had just arrived."""
         return time.monotonic() - self.in_flight.ticked_at > _FROZEN or self.leased_at < self.in_flight.distrust_before
 
     @property
     def lapsed(self) -> bool:
-        """Whether the lease has run out on our own clock."""
+        """True if the lease has expired by our own clock."""
         return time.monotonic() > self.leased_at + self.in_flight.ack_wait
 
     async def extend(self) -> bool:
@@ -117,7 +117,7 @@ class InFlight:
         self.ticked_at = time.monotonic()
         self.distrust_before = 0.0
         self.alone: Callable[[], Awaitable[bool]] = _nobody_else
-        """Whether no other worker can be at work, looked at now."""
+        """True if no other worker can be alive, checked now."""
         self._untouched: dict[Key, None] = {}
         self._discarding: set[asyncio.Task[None]] = set()
 
@@ -157,7 +157,7 @@ class InFlight:
             del self._untouched[next(iter(self._untouched))]
 
     def was_untouched(self, key: Key) -> bool:
-        """Whether `note_untouched` was the last we knew of it; asked once."""
+        """True if `note_untouched` was the last event of this attempt here. Reading it resets it."""
         return self._untouched.pop(key, 0) is None
 
     async def tick(self) -> None:

@@ -1,4 +1,4 @@
-"""What the worker counts."""
+"""Metrics of the worker."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

@@ -32,7 +32,7 @@ _TOO_MANY = frozenset({(452, None), (452, "4.5.3"), (552, "5.5.3")})
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What is the same for every outcome of an attempt. `retry_at` is when to try again, None gives up.
+    """The part that all outcomes of an attempt share. `retry_at`: the time of the next attempt, None to give up.
 
     `home_id` is whose mail it is: the next attempt is made there, unless this one's outcome is unknown. `ended_at` is
     when the attempt was over.
@@ -73,7 +73,7 @@ def concluded(
 
 
 def of_recipients(result: SendResult) -> list[RecipientOutcome]:
-    """What the relay said, recipient by recipient, as a fact keeps it."""
+    """The relay's answer for each recipient, as stored in the fact."""
     return [
         RecipientOutcome(
             address=each.address,
@@ -161,7 +161,7 @@ def _common(tried: Tried, outcomes: Sequence[RecipientOutcome], next_at: datetim
 
 
 def _too_many_at_once(outcomes: Sequence[RecipientOutcome]) -> bool:
-    """Whether those that remain only did not fit into one transaction (RFC 5321 section 4.5.3.1.10).
+    """True if the remaining recipients merely did not fit into one transaction (RFC 5321 section 4.5.3.1.10).
 
     Someone has to have been accepted, or a relay that always says so would be asked without a pause.
     """

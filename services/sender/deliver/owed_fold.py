@@ -1,4 +1,4 @@
-"""What is owed: the attempt each email waits for, folded from its facts in log order.
+"""Folds the facts of the log into the attempts that are still owed, one for each open email.
 
 An email that is accepted and has no last word is owed an attempt. If that attempt is neither queued nor scheduled,
 something was lost, and the log is the only one that still knows.

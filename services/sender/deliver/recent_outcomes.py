@@ -60,7 +60,7 @@ class RecentOutcomes:
         self._add(stored.name.partition(".")[2], stored.data, stored.sequence, stored.at.timestamp())
 
     def knows_of(self, due_at: float) -> bool:
-        """Whether an attempt that became due then would be here if it had an outcome."""
+        """True if the outcome of an attempt due then would be in this cache."""
         return due_at > max(self.complete_since, self._forgotten, self.company_at()) + _MARGIN
 
     def sequence_of(self, key: Key) -> int | None:

@@ -1,4 +1,4 @@
-"""Whether a message of the queue may be work that was done, or begun, before.
+"""Decides whether another worker may have begun or finished a message of the queue before.
 
 A damaged queue re-sources its history as fresh messages, and a killed server hands messages out again that were in
 somebody's hands, as if for the first time: so a message's own word that it is new is not enough.
@@ -18,7 +18,7 @@ PUBLISHED_WITHIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What is known of a message's way here; times in Unix seconds.
+    """How a message of the queue arrived here; times in Unix seconds.
 
     `index` counts the messages of its consumer since the last (re)connect, from 0, `window` is that consumer's
     `max_ack_pending`. `counted_since` is since when the server's delivery counts cannot have been lost: its own
@@ -48,7 +48,7 @@ class Doubt:
 
 
 def examine(attempt: Attempt, handed: Handed, *, untouched: bool) -> Doubt | None:
-    """What is doubtful about a message of the queue; None: it is begun without a question.
+    """The doubt about a message of the queue; None if its delivery may begin at once.
 
     `untouched`: this very worker had it before and knows that nothing was sent.
     """
@@ -61,12 +61,12 @@ def examine(attempt: Attempt, handed: Handed, *, untouched: bool) -> Doubt | Non
 
 
 def moved_again(attempt: Attempt, handed: Handed) -> bool:
-    """Whether a moved attempt may be in the queue a second time: a repeat of its publication came that late."""
+    """True if a moved attempt may be in the queue twice, because its publication was repeated late."""
     return bool(attempt.tried) and handed.stored_at > handed.due_at + PUBLISHED_WITHIN
 
 
 def just_moved(attempt: Attempt, handed: Handed) -> bool:
-    """Whether it was moved under this very connection and is handed out for the first time: nobody can have begun it.
+    """True if it was moved during this connection and is delivered for the first time: no worker can have begun it.
 
     Otherwise the first of them after a connect would be taken for a lost worker's, wherever the server's start is not
     known, and with an unknown outcome they would have to stay.
@@ -80,7 +80,7 @@ def just_moved(attempt: Attempt, handed: Handed) -> bool:
 
 
 def is_suspect(handed: Handed) -> bool:
-    """Whether the log has to be asked for an outcome before anything is sent."""
+    """True if the log has to be searched for an outcome before sending."""
     return (
         handed.num_delivered > 1
         or handed.attempt > 1

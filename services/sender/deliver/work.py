@@ -1,4 +1,4 @@
-"""One message of the queue in hand, what working on it needs, and how that ended."""
+"""The input, the dependencies and the result of delivering one message of the queue."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class DeliverDeps:
-    """What delivering needs. `providers` are those that exist, `deleted` the last states of those that did."""
+    """The dependencies of `deliver_email`. `deleted`: the last state of each deleted provider."""
 
     outcome_log: OutcomeLog
     email_store: EmailStore
@@ -49,7 +49,7 @@ class DeliverDeps:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def is_open(self, provider: ProviderState) -> bool:
-        """Whether another provider's mail may come to this one now."""
+        """True if this provider accepts other providers' mail now."""
         channel = self.channels.get(provider.id)
         return channel is not None and channel.available
 
@@ -65,5 +65,5 @@ class Finished:
 
     @property
     def acknowledge(self) -> bool:
-        """Whether the queue may forget the message."""
+        """True if the message may be acknowledged."""
         return self.end is not End.LEFT

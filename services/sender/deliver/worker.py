@@ -114,7 +114,7 @@ class Worker:
         return self.local_inbox_connections if provider.is_local_inbox else provider.max_connections
 
     def _patience(self, provider: ProviderState) -> Patience:
-        """Nobody waits five minutes for a greeting where somebody else could send the message."""
+        """Short timeouts where another provider could send the message."""
         return "brisk" if stand_ins(provider.id, self.providers.living) else "patient"
 
     async def _drain(self) -> None:

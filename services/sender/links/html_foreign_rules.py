@@ -1,4 +1,4 @@
-"""Whether the reader of an html text is inside SVG or MathML, where `style` is no raw text and CDATA exists.
+"""Tracks whether the scanner is inside SVG or MathML, where `style` is no raw text and CDATA exists.
 
 After WHATWG HTML 13.2.6.5 (*foreign content*), but without a stack of HTML elements, which shows in html that is
 already broken, and only in how `style`, `script`, `title` and the like are read there:

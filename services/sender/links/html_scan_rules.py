@@ -26,7 +26,7 @@ _OPEN = -1  # nothing ends it before the text does
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What the rewriter needs to know: offsets into the text.
+    """The result of a scan: offsets into the text.
 
     `anchors` are the attribute parts of the `<a>` start tags, in order. `body_end` is the last `</body>`
     that a parser takes for one. `end` is the last place where markup is still read as markup: the length of

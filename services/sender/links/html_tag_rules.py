@@ -60,7 +60,7 @@ def values(html: str, tag: Span, wanted: frozenset[str]) -> dict[str, Span]:
 
 
 def is_self_closing(html: str, tag: Span) -> bool:
-    """Whether a tag's last character is a "/" of its own, not one of an unquoted value (13.2.5.40)."""
+    """True if the tag ends with its own "/", not with one of an unquoted value (13.2.5.40)."""
     start, end = tag
     if start == end or html[end - 1] != "/":
         return False

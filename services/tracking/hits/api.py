@@ -37,7 +37,7 @@ _METHODS = ["GET", "HEAD"]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What the routes need. `ip_key` is for hashed addresses; `take` never waits."""
+    """The dependencies of the routes. `ip_key` hashes addresses; `take` never waits."""
 
     accepted: Accepted
     take: Callable[[Hit], None]

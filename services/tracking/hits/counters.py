@@ -1,4 +1,4 @@
-"""What became of hits, for /metrics."""
+"""Counters of hits."""
 
 from functools import cache
 

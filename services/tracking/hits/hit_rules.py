@@ -14,7 +14,7 @@ SOURCE = "/services/tracking"
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What was seen. `fact_id` and `at` are given here and now, so that a replay makes the same fact again.
+    """One hit. `fact_id` and `at` are set when it arrives, so that a replay publishes the same fact.
 
     `link_index` is None for an open. `at` is Unix time; `ip` and `user_agent` are what may be kept of them.
     """
@@ -31,7 +31,7 @@ class Hit:
 
 
 def is_tracked(hit: Hit, accepted: Mapping[str, Any]) -> bool:
-    """Whether the email asked for this to be recorded. `accepted` is the data of its first fact."""
+    """True if the email wants this recorded. `accepted` is the data of its first fact."""
     if hit.link_index is None:
         return bool(accepted["pixel"])
     return 0 <= hit.link_index < len(accepted["links"])

@@ -99,7 +99,7 @@ _BY_ADDRESS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether a machine did it, and why we think so; a reason may also explain why it is none."""
+    """The verdict and its reason; a reason may also say why the visitor counts as a person."""
 
     machine: bool
     reason: str | None
@@ -110,7 +110,7 @@ PERSON = Judgement(machine=False, reason=None)
 
 @lru_cache(4_096)
 def judge(ip: str | None, user_agent: str | None) -> Judgement:
-    """Who was it? `ip` is the real address, before any shortening. Loopback is never a machine."""
+    """Judge one hit. `ip` is the full address, before any shortening. Loopback is never a machine."""
     agent = (user_agent or "").lower()
     if _GMAIL in agent:
         return Judgement(machine=False, reason=GMAIL_PROXY)

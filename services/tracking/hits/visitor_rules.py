@@ -1,4 +1,4 @@
-"""What is kept of whoever loaded a pixel or followed a link: as much as the operator wants, no more."""
+"""Reduces a visitor's address and user agent to what the operator wants stored."""
 
 import hashlib
 import hmac
@@ -46,7 +46,7 @@ def kept_user_agent(user_agent: str | None) -> str | None:
 
 @lru_cache(4_096)
 def is_loopback(ip: str | None) -> bool:
-    """Whether the visitor sits at this very machine."""
+    """True if the visitor is on this machine."""
     try:
         address = ipaddress.ip_address((ip or "").partition("%")[0])
     except ValueError:

@@ -30,7 +30,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """Whatever came back, a redirect too. Names of `headers` are in lower case.
+    """An answer of any status, redirects included. Names of `headers` are in lower case.
 
     `body` is empty where a refusal (status 300 and above) broke off: the status alone says that it is one.
     """

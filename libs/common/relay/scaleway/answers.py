@@ -59,7 +59,7 @@ _NOT_TAKEN = frozenset({"failed", "canceled"})
 
 
 def meaning(answer: Answer) -> Meaning:
-    """What an answer other than 2xx speaks of."""
+    """Classifies an answer other than 2xx."""
     if answer.type == "not_found" and (answer.content or {}).get("resource") == "domain":
         return "failed"
     if answer.type == "invalid_arguments" and _arguments(answer) & _SETTINGS:
@@ -79,7 +79,7 @@ def trouble_of(answer: Answer, secrets: tuple[str, ...]) -> Trouble | None:
 
 
 def words(answer: Answer, secrets: tuple[str, ...]) -> str:
-    """What it says, for a person: the message, then every detail."""
+    """The answer's text for people: its message, then every detail."""
     content = answer.content or {}
     said = [_text(content.get(name)) for name in ("message", "precondition", "help_message", "reason", "current_state")]
     for detail in _details(answer):

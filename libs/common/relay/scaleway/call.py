@@ -23,7 +23,7 @@ _TLS = "Check TEMPS_SCALEWAY_API_URL and this machine's clock."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whatever it is. `content` is the body where it is JSON and an object, else None."""
+    """An answer of any status. `content` is the body where it is JSON and an object, else None."""
 
     status: int
     content: Mapping[str, Any] | None

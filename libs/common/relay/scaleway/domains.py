@@ -92,7 +92,7 @@ def _absolute(given: str, name: str) -> str:
 
 
 def _fallback(kind: str, domain: Json) -> str:
-    """What the older members say. `spf_config` is a mechanism, for instance `include:…` (RFC 7208 section 5)."""
+    """Values from older members. `spf_config` is a mechanism, for instance `include:…` (RFC 7208 section 5)."""
     mechanism = _text(domain.get("spf_config"))
     fallbacks = {
         "spf": f"v=spf1 {mechanism} -all" if mechanism else "",

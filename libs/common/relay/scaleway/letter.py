@@ -41,7 +41,7 @@ def request_body(submission: Submission, project_id: str) -> dict[str, Any]:
 
 
 def undeliverable(submission: Submission) -> dict[str, RecipientReply]:
-    """Those whose mail is taken by Scaleway and never arrives: a local part is not ASCII (it offers no SMTPUTF8).
+    """Recipients whose mail Scaleway accepts and loses: the local part is not ASCII (it offers no SMTPUTF8).
 
     Everybody, where it is the sender's. Source: django-anymail, docs/esps/scaleway.rst.
     """
@@ -76,5 +76,5 @@ def _reply_to(boxes: Sequence[Mailbox]) -> str:
 
 
 def _value(line: str) -> str:
-    """What stands behind the colon, on one line (RFC 5322 section 2.2.3)."""
+    """The text after the colon, unfolded (RFC 5322 section 2.2.3)."""
     return line.partition(":")[2].replace("\r\n", "").strip()

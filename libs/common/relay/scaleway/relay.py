@@ -189,7 +189,7 @@ class ScalewayRelay:
 
 
 def _no(answer: Answer, secrets: tuple[str, ...]) -> IdentityRefused | RelayTroubled:
-    """What a refused question about a domain means: no to the domain only where the answer speaks of it."""
+    """A refused request about a domain: `IdentityRefused` only if the answer is about the domain itself."""
     said = words(answer, secrets)
     if answer.type in _ABOUT_THE_DOMAIN:
         return IdentityRefused(said)

@@ -1,4 +1,4 @@
-"""What a Scaleway relay is told by its owner, checked so that no value can lead a request elsewhere."""
+"""Settings of a Scaleway relay, checked so that no value can redirect a request."""
 
 import re
 from dataclasses import dataclass
@@ -45,10 +45,10 @@ class ScalewaySettings:
         return f"{self.api_url.rstrip('/')}/transactional-email/v1alpha1/regions/{self.region}"
 
     def secrets(self) -> tuple[str, ...]:
-        """What is struck out wherever it comes back."""
+        """All spellings of the key, to be redacted from every text."""
         return spellings(self.api_key.get_secret_value())
 
 
 def is_id(text: str) -> bool:
-    """Whether it can stand in a path as one segment."""
+    """True if the text is one valid path segment."""
     return _ID.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""All that SES is asked but sending: the account, its sending domains, where its events go."""
+"""Requests to SES other than sending: account, sending domains, event destinations."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -45,7 +45,7 @@ class Account:
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def check(self) -> Trouble | None:
-        """Whether SES knows the key and lets the account send; the sandbox is no trouble."""
+        """None if SES knows the key and the account may send (the sandbox is fine); otherwise the trouble."""
         try:
             account = _having("SendingEnabled", await self._asked("get_account"))
         except RelayTroubled as failure:
@@ -68,7 +68,7 @@ class Account:
         return await self._with_mail_from(domain, answer)
 
     async def verify_identity(self, domain: str) -> Identity:
-        """What SES says now; it looks by itself."""
+        """The identity as SES reports it now; SES checks DNS by itself."""
         return await self._with_mail_from(domain, await self._asked("get_email_identity", EmailIdentity=domain))
 
     async def delete_identity(self, domain: str) -> None:
@@ -94,7 +94,7 @@ class Account:
             await self._asked("update_configuration_set_event_destination", **arguments)
 
     async def _configuration_set(self) -> bool:
-        """Whether there is one; a key that may not make it can have identities all the same."""
+        """True if the configuration set exists. Identities work without it, if the key may not create it."""
         try:
             await self._asked("create_configuration_set", ConfigurationSetName=CONFIGURATION_SET, fine=_SET_EXISTS)
         except IdentityRefused:

@@ -1,4 +1,4 @@
-"""What SES' refusals mean for us: its words to ours, in one table, first match wins.
+"""Translates SES' refusals into ours, by one table; the first match wins.
 
 Codes come with and without `Exception` at their end; the table has them without.
 """
@@ -142,7 +142,7 @@ def trouble(failure: NotSent, words: Words) -> Trouble:
 
 
 def meaning(refused: Refused, words: Words) -> Meaning:
-    """What this refusal is to us."""
+    """Classifies a refusal."""
     # Without a code it is not SES that speaks, and what a gateway says is a page of HTML.
     text = words(f"{refused.code}: {refused.message}" if refused.code else "")
     text = text.removesuffix(":") or f"the endpoint answered with status {refused.status}"

@@ -8,7 +8,7 @@ from libs.common.relay.port import Identity
 
 RecordStatus = Literal["unknown", "verified", "pending", "failed"]
 Answer = Mapping[str, Any]
-"""What CreateEmailIdentity or GetEmailIdentity gave."""
+"""The answer of CreateEmailIdentity or GetEmailIdentity."""
 
 _STATUS: Mapping[str, DomainStatus] = {
     "PENDING": "pending",
@@ -48,7 +48,7 @@ def mail_from(domain: str) -> str:
 
 
 def mail_from_set(answer: Answer) -> bool:
-    """Whether the identity has a custom MAIL FROM domain, ours or its owner's."""
+    """True if the identity has a custom MAIL FROM domain, set by us or by its owner."""
     return bool(answer.get("MailFromAttributes", {}).get("MailFromDomain"))
 
 

@@ -70,7 +70,7 @@ class SesRelay:
         return answered(tuple(replies[address] for address in submission.recipients), message_id)
 
     async def check_credentials(self) -> Trouble | None:
-        """Whether SES knows the key and lets the account send; the sandbox is no trouble."""
+        """None if SES knows the key and the account may send (the sandbox is fine); otherwise the trouble."""
         return await self.account.check()
 
     async def create_identity(self, domain: str) -> Identity:
@@ -78,7 +78,7 @@ class SesRelay:
         return await self.account.create_identity(domain)
 
     async def verify_identity(self, domain: str) -> Identity:
-        """What SES says now; it looks into DNS by itself, every few minutes for 72 hours."""
+        """The identity as SES reports it now. SES checks DNS by itself, every few minutes for 72 hours."""
         return await self.account.verify_identity(domain)
 
     async def delete_identity(self, domain: str) -> None:
@@ -96,7 +96,7 @@ class SesRelay:
     async def _sent(
         self, arguments: Mapping[str, Any], message: bytes, before_dot: BeforeDot | None
     ) -> tuple[Verdict, str] | SendResult:
-        """What SES decided and its id or its reason, or how the attempt ended without a decision."""
+        """SES' verdict with its message id or its reason; a `SendResult` if the request ended without a verdict."""
         await load("libs.common.relay.ses.sending")
         from libs.common.relay.ses.sending import message_id, signed_request  # noqa: PLC0415 - see above
 

@@ -1,4 +1,4 @@
-"""What SES is told by its owner, and the patience we have with it."""
+"""Settings of an SES relay: keys, endpoint, connections and timeouts."""
 
 import re
 from dataclasses import dataclass, field

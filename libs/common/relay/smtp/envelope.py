@@ -1,4 +1,4 @@
-"""What one message says on the wire before and inside DATA, as pure functions of it and the relay's EHLO."""
+"""SMTP commands and content of one message, as pure functions of the message and the relay's EHLO."""
 
 from libs.common.relay.port import RecipientReply, Submission
 

@@ -1,4 +1,4 @@
-"""What the answers to all RCPT commands of a transaction come to."""
+"""Combines the replies to all RCPT commands of a transaction."""
 
 from collections.abc import Sequence
 from dataclasses import replace

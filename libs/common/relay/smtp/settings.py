@@ -1,4 +1,4 @@
-"""What an SMTP relay is told by its owner, and the patience we have with it."""
+"""Settings of an SMTP relay: address, login, encryption and timeouts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Timeouts:
 
 Encryption = Literal["starttls", "tls", "none"]
 ENCRYPTIONS: Mapping[str, Encryption] = {"starttls": "starttls", "tls": "tls", "none": "none"}
-"""Those that this version speaks, by their word in a provider's facts."""
+"""The encryption modes this version supports, by their word in facts."""
 
 
 @dataclass(frozen=True, slots=True)

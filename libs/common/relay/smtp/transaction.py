@@ -46,7 +46,7 @@ class Stale(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for every transaction of one relay."""
+    """Settings shared by all transactions of one relay."""
 
     timeouts: Timeouts
     secrets: tuple[str, ...] = field(default=(), repr=False)
