@@ -178,7 +178,7 @@ async def _check(hashes: PasswordHashes, users: Users, user_view: View, checked:
 
 
 async def _rotate(bus: Bus, ring: RingFile, checked: asyncio.Event) -> None:
-    """Only behind the canary: under a wrong ring nothing is encrypted anew."""
+    """Re-encrypt secrets after key changes, once the key ring has been checked."""
     await checked.wait()
     await keep_resealed(bus, ring, USER)
 

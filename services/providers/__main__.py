@@ -114,7 +114,7 @@ async def _keep_secrets(registry: Registry, secrets: StoredSecrets, checked: asy
 
 
 async def _rotate(bus: Bus, ring: RingFile, checked: asyncio.Event) -> None:
-    """Only behind the canary: under a wrong ring nothing is encrypted anew."""
+    """Re-encrypt secrets after key changes, once the key ring has been checked."""
     await checked.wait()
     await keep_resealed(bus, ring, PROVIDER)
 

@@ -35,7 +35,7 @@ class Known(Protocol[State]):
 
 
 class SecretLostError(Exception):
-    """A version that a fact names is not stored any more, or damaged: it has to be given anew."""
+    """The stored credentials are missing or damaged: the user has to enter them again."""
 
 
 class Secrets(Protocol):

@@ -1,0 +1,1 @@
+"""Key rings, the secrets encrypted under them, and their rotation."""

@@ -1,0 +1,1 @@
+"""The audit trail: its read model, its query and its route."""

@@ -1,0 +1,1 @@
+"""Exact totals of lists from maintained counters."""

@@ -1,0 +1,1 @@
+"""Emails and their recipients: the read model, its queries and its routes."""

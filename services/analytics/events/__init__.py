@@ -1,0 +1,1 @@
+"""Tracking events and the platform's figures: the read model, its queries and its routes."""

@@ -1,0 +1,1 @@
+"""API keys, users and sessions: who may call what."""

@@ -1,0 +1,1 @@
+"""Providers: their settings, their encrypted credentials, their tests."""

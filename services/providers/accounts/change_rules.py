@@ -46,7 +46,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A requested change: `settings` by field name; `credentials` is None if the request has no block."""
+    """A requested change: `settings` by field name; `credentials` is None if they stay as they are."""
 
     settings: Mapping[str, Any]
     before: Credentials | None = field(default=None, repr=False)

@@ -44,7 +44,7 @@ class _UncheckedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """The requested update. `block` is None if it has no credentials."""
+    """The requested update; `block` is None if the request changes no credentials."""
 
     id: int
     settings: Mapping[str, Any]

@@ -1,0 +1,1 @@
+"""Sending domains: registration at the provider, and their DNS records."""

@@ -1,0 +1,1 @@
+"""From `POST /api/emails` to the accepted fact."""

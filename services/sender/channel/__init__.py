@@ -1,0 +1,1 @@
+"""The sending channel to one provider: connections, rate, circuit, stop."""

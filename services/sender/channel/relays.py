@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from libs.common.facts.provider import ProviderState
 from libs.common.jetstream.bus import Bus
-from libs.common.jetstream.persistence import persistently
+from libs.common.jetstream.retrying import persistently
 from libs.common.relay.opening import Patience, Surroundings, open_relay
 from libs.common.relay.port import Relay, Trouble
 from libs.common.vault.keyring import RingFile, SecretsError, UnknownKeyError

@@ -1,0 +1,1 @@
+"""The workers among themselves: membership, shares, questions to peers."""

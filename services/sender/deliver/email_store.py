@@ -7,7 +7,7 @@ from libs.common.facts import Envelope, decode
 from libs.common.jetstream.bus import Bus
 from libs.common.jetstream.content import Content, ContentError, content_of
 from libs.common.jetstream.email_log import facts_of
-from libs.common.jetstream.persistence import persistently
+from libs.common.jetstream.retrying import persistently
 from libs.common.jetstream.streams import CONTENT, EVENTS
 from services.sender.deliver.attempt_rules import Attempt
 

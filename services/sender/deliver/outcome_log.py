@@ -17,7 +17,7 @@ from libs.common.facts.provider import ProviderState, ProviderStopped, Stopped
 from libs.common.jetstream.append import append, append_to_set, publish_durably
 from libs.common.jetstream.bus import Bus
 from libs.common.jetstream.errors import BusError
-from libs.common.jetstream.persistence import persistently
+from libs.common.jetstream.retrying import persistently
 from libs.common.jetstream.streams import EVENTS, due_subject, schedule_subject
 from libs.common.jetstream.views import View
 from libs.common.relay.connection import same_connection

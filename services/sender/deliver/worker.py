@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from libs.common.facts.provider import ProviderState
-from libs.common.jetstream.persistence import persistently
+from libs.common.jetstream.retrying import persistently
 from libs.common.jetstream.views import View
 from libs.common.relay.opening import Patience
 from libs.common.tasks import end

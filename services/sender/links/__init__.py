@@ -1,0 +1,1 @@
+"""Rewriting of links and the open pixel in an html body."""

@@ -1,0 +1,1 @@
+"""Opens and clicks: the public routes, and the facts made of them."""

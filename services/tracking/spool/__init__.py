@@ -1,0 +1,1 @@
+"""Hits on disk while JetStream cannot take them, and their replay."""

@@ -137,3 +137,10 @@ async def test_a_recipient_is_not_taken_for_one_whose_address_ends_alike() -> No
 async def test_when_nobody_can_be_left_out_the_message_fails_for_everybody(act: Act) -> None:
     result = await answered_by(act, BOB, CAROL)
     assert outcomes(result) == [(BOB, "failed"), (CAROL, "failed")]
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, "configuration"), (429, "throttled"), (503, "connection")])
+async def test_a_refusal_whose_body_broke_off_is_still_one(status: int, kind: str) -> None:
+    result = await answered_by(Act(status, b'{"type": "denied_authentication", "message": "no"}', then="cut"))
+    assert result.trouble is not None
+    assert result.trouble.kind == kind

@@ -137,7 +137,7 @@ def test_the_route_of_a_moved_email_says_whose_it_is() -> None:
     assert rerouted(email, 1, 3, "why", named=False).reason == "default"
 
 
-def test_the_default_has_its_mail_also_when_only_a_newer_version_knows_its_kind() -> None:
+def test_default_of_unknown_kind_keeps_its_mail() -> None:
     default = provider_state(3, 25, is_default=True, provider_type="pigeon", smtp=None)
     decision = decide_route("other.example", registered(), providers(ACTIVE, default))
     assert isinstance(decision, Routed)

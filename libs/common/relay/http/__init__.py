@@ -1,0 +1,1 @@
+"""The HTTP client that all providers with an API share."""

@@ -1,4 +1,4 @@
-"""The one HTTP client of a relay: opened by whoever needs it first, closed when nobody is at work any more."""
+"""The HTTP client of one relay: it opens with the first request, and closes after the last one in progress."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # see `_opened`
 class HttpClient:
     """At most `settings.max_connections` requests at once, each on a kept connection where there is one.
 
-    `policy` is None where the operator alone chose the host. After `close` it serves on, and keeps nothing open.
+    `policy` is None if the operator chose the host. A request after `close` is served, and its connection is closed.
     """
 
     settings: HttpSettings

@@ -1,4 +1,4 @@
-"""One HTTP request to a provider, its answer, and the three ways in which there is none."""
+"""An HTTP request to a provider, its answer, and the three errors that stand for a missing answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -45,7 +45,7 @@ _FLOOR = 0.25
 
 
 def open_session(settings: HttpSettings, policy: OutboundPolicy | None) -> "Session":
-    """A session with nothing connected yet. `policy` is None where the operator alone chose the host."""
+    """A session without connections. `policy` restricts where it connects; None if the operator chose the host."""
     connector = GatedConnector(
         limit=settings.max_connections,
         resolver=_Resolver(policy),

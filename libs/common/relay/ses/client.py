@@ -57,7 +57,7 @@ class SesClient:
 async def open_client(settings: SesSettings, http: HttpClient) -> SesClient:
     """A client for these settings, nothing connected yet. Raises `NotSent` (a region that cannot be one)."""
     config = AioConfig(
-        retries={"mode": "standard", "total_max_attempts": 1},  # whoever asks decides whether to ask again
+        retries={"mode": "standard", "total_max_attempts": 1},  # retries are the caller's decision
         http_session_cls=Transport(http),  # which has its own timeouts, pool and TCP keepalive
         signature_version="v4",
         user_agent="Temps",

@@ -45,7 +45,7 @@ def told(rate_limit: RateLimit, now: float, what: Callable[[float], None]) -> fl
     return rate_limit.rate
 
 
-def test_too_fast_halves_the_pace_once_for_all_who_are_told_together() -> None:
+def test_simultaneous_throttling_halves_the_rate_once() -> None:
     rate_limit = RateLimit(8.0)
     assert told(rate_limit, 100, rate_limit.slow_down) == 4.0
     assert told(rate_limit, 100.1, rate_limit.slow_down) == 4.0

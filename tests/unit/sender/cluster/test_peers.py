@@ -31,7 +31,7 @@ def test_what_is_being_worked_on_is_held() -> None:
     assert holding(in_flight, (email_id, number, provider_id + 1)) == NO
 
 
-def test_a_lease_that_has_run_out_holds_nothing_but_what_may_be_with_the_relay() -> None:
+def test_expired_lease_protects_only_messages_past_the_dot() -> None:
     in_flight, held = in_hand(age=31.0)
     assert holding(in_flight, held.attempt.key) == NO
     held.dotted = True
@@ -52,7 +52,7 @@ def test_what_was_let_go_untouched_is_given_away_once() -> None:
     assert holding(in_flight, held.attempt.key) == NO
 
 
-def test_a_second_delivery_that_was_long_on_its_way_makes_a_lease_no_older() -> None:
+def test_late_redelivery_does_not_age_the_lease() -> None:
     in_flight, held = in_hand(age=1.0)
     before = held.leased_at
     late = held.message._replace(received=before - 20, consumer_sequence=2)

@@ -196,6 +196,22 @@ def test_14_an_attempt_without_hindrance_asks_for_nothing_else(members: dict[str
     assert decide(plain) == decide(other)
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"begun": True},
+        {"lost": True},
+        {"unmade": NoMessage("content_lost", "lost")},
+        {"answer": said(ada="accepted", bob="accepted")},
+        {"closed": Closed("circuit", "open")},
+        {"provider": None, "gone": HOME},
+        {"provider": None},
+    ],
+)
+def test_each_hindrance_needs_the_retry_time_and_others(members: dict[str, Any]) -> None:
+    assert not case(**members).unhindered
+
+
 def test_15_a_provider_that_wants_less_is_offered_it_five_times() -> None:
     given = case(answer=trouble("throttled"), target=TO_SECOND)
     assert decide(replace(given, throttled=THROTTLED_TRIES - 1)) is None

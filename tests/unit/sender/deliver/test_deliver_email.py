@@ -25,7 +25,7 @@ def test_a_fallback_takes_over_what_was_not_sent() -> None:
     assert [message.attempt.provider_id for message in world.queue] == [2]
 
 
-def test_without_its_lease_a_worker_writes_nothing_of_what_was_not_sent() -> None:
+def test_worker_without_lease_writes_no_unsent_outcome() -> None:
     world = World()
     world.relays[1].answer = "connection"
     worker = at_work(world)
@@ -43,7 +43,7 @@ def test_without_its_lease_a_worker_hands_nothing_over() -> None:
     assert (world.copies, names(world)) == ([], ["email.accepted"])
 
 
-def test_what_the_relay_took_is_written_down_with_or_without_the_lease() -> None:
+def test_accepted_message_is_recorded_without_the_lease_too() -> None:
     world = World()
     worker = at_work(world)
     while not world.copies:
